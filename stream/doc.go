@@ -1,0 +1,29 @@
+// Package stream renders HTML progressively and pushes updates to browsers, on
+// fasthttp.
+//
+// # The story of an update
+//
+// An author's Source has something new: it makes an Update, one change to one
+// element, by rendering a View. It sends the update to its Page, one browser's
+// page that is still open; or a program publishes it to a topic of a Hub, and
+// every page that follows the topic's Feed gets it. The page's Transport puts it
+// on the wire: Script as a script at the end of the page itself, SSE as a
+// server-sent event, those of package fallback in other ways. In the browser one
+// function, apply(action, target, html), puts it into the page, whatever the
+// road was.
+//
+// A Response is one such stream from its first byte to its last. It writes on
+// fasthttp's connection goroutine, one write for all that is ready.
+//
+// # Promises
+//
+//   - Order: whoever follows a topic sees its events in one order, each once,
+//     also over several connections, or is told to reload.
+//   - Isolation: a slow or dead browser costs its own memory only, bounded, and
+//     is cut off when it does not take a write in time. A panic in an author's
+//     code or template ends one stream.
+//   - Lifetimes: a stream ends when its Source returns, the browser leaves, a
+//     write misses its deadline or the server shuts down. Then its context is
+//     done, and when Serve's stream has ended nothing of it is left.
+//   - Injection: no content leaves the place that it was put in.
+package stream

@@ -1,0 +1,193 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// This file is how bytes leave a page. Whoever finds nobody writing writes, and
+// goes on for as long as others add to what is unsent: updates that become
+// ready during a write leave together in the next one, without a goroutine or a
+// queue. All functions but Page.write are called with the page's lock held.
+
+// flush sends what is unsent, or leaves it to the goroutine that is writing.
+func (p *Page) flush() error {
+	if p.writing {
+		return p.follow()
+	}
+	p.writing = true
+	for p.unsent != nil && p.err == nil {
+		p.closeBatch()
+		p.disarm()
+		b, updates := p.unsent, p.waiting
+		p.unsent, p.waiting = nil, 0
+		err := p.write(*b)
+		if err != nil {
+			p.fail(err)
+			break
+		}
+		p.stats.Flushes++
+		p.stats.Bytes += len(*b)
+		p.stats.Updates += updates
+		releaseBuffer(b)
+	}
+	p.writing = false
+	p.idle.Broadcast()
+	return p.err
+}
+
+// follow leaves what is unsent to the goroutine that is writing, and waits for
+// it only if there is more than the policy wants to keep.
+func (p *Page) follow() error {
+	for p.writing && p.err == nil && p.unsent != nil && len(*p.unsent) >= p.policy.bytes() {
+		p.idle.Wait()
+	}
+	return p.err
+}
+
+// flushWithin flushes now if what is unsent is large, else within d of the first
+// of it; zero means that it waits for more.
+func (p *Page) flushWithin(d time.Duration) error {
+	switch {
+	case p.unsent == nil:
+	case len(*p.unsent) >= p.policy.bytes():
+		return p.flush()
+	case d > 0 && !p.armed:
+		p.arm(d)
+	}
+	return p.err
+}
+
+func (p *Page) arm(d time.Duration) {
+	p.armed = true
+	if p.due == nil {
+		p.due = time.AfterFunc(d, func() { p.Flush() })
+		return
+	}
+	p.due.Reset(d)
+}
+
+func (p *Page) disarm() {
+	if p.armed {
+		p.due.Stop()
+		p.armed = false
+	}
+}
+
+// write writes b without the page's lock. It takes the lock again even if the
+// connection panics, so that the callers' deferred unlocks hold.
+func (p *Page) write(b []byte) (err error) {
+	p.pulse.writes++
+	p.mu.Unlock()
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("write: panic: %v", r)
+		}
+		p.mu.Lock()
+	}()
+	_, err = p.out.Write(b)
+	return err
+}
+
+// fail ends the page because a write has failed, the browser has gone or its
+// source has ended. The first reason stands.
+func (p *Page) fail(err error) {
+	if p.err != nil {
+		return
+	}
+	switch {
+	case p.pulse.cut, errors.Is(err, os.ErrDeadlineExceeded):
+		err = ErrSlow
+	case err != ErrEnded:
+		err = ErrClientGone
+	}
+	p.err = err
+	p.unsent = nil
+	p.cancel(err)
+}
+
+// gone ends the page because its browser has gone.
+func (p *Page) gone() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail(ErrClientGone)
+}
+
+// close sends what is unsent and ends the page. When it returns, nobody uses
+// the connection any more, and Send returns an error.
+func (p *Page) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flush()
+	for p.writing {
+		p.idle.Wait()
+	}
+	p.fail(ErrEnded)
+	p.disarm()
+	p.pulse.stop()
+}
+
+// A pulse looks at a page from time to time. It cuts a write that takes too
+// long and breaks a silence that lasts too long, and so spares every write the
+// cost of a clock and a deadline of its own.
+type pulse struct {
+	timer     *time.Timer
+	every     time.Duration
+	deadline  int  // ticks that a write may take
+	heartbeat int  // ticks of silence before a heartbeat; 0 means none
+	writes    uint // started so far
+	seen      uint // writes at the last tick
+	ticks     int  // since writes changed
+	cut       bool // the deadline has been missed
+}
+
+// start starts the pulse of p, whose writes may take up to deadline and whose
+// silence may last up to heartbeat; zero or less means no heartbeats.
+func (p *Page) start(deadline, heartbeat time.Duration) {
+	every := deadline
+	if heartbeat > 0 {
+		every = min(every, heartbeat)
+	}
+	every = max(every/2, time.Millisecond)
+	p.pulse.every = every
+	p.pulse.deadline = int(deadline / every)
+	p.pulse.heartbeat = int(max(heartbeat, 0) / every)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pulse.timer = time.AfterFunc(every, p.tick)
+}
+
+func (u *pulse) stop() {
+	if u.timer != nil {
+		u.timer.Stop()
+	}
+}
+
+func (p *Page) tick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := &p.pulse
+	if p.err != nil {
+		return
+	}
+	if u.ticks++; u.writes != u.seen {
+		u.seen, u.ticks = u.writes, 0
+	}
+	switch {
+	case p.writing && u.ticks >= u.deadline:
+		u.cut = true
+		if p.conn != nil {
+			p.conn.SetWriteDeadline(time.Unix(1, 0))
+		}
+	case !p.writing && !p.rendering && u.heartbeat > 0 && u.ticks+1 >= u.heartbeat:
+		p.closeBatch()
+		b := p.text()
+		*b = p.transport.AppendHeartbeat(*b)
+		u.timer.Reset(u.every)
+		p.flush()
+		return
+	}
+	u.timer.Reset(u.every)
+}

@@ -1,0 +1,252 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// Why a page's context is done; see context.Cause.
+var (
+	// ErrClientGone means that the browser has closed the connection.
+	ErrClientGone = errors.New("the browser has gone")
+	// ErrSlow means that the browser did not take what was sent in time.
+	ErrSlow = errors.New("the browser is too slow")
+	// ErrShutdown means that the server is shutting down.
+	ErrShutdown = errors.New("the server is shutting down")
+	// ErrEnded means that the page's source has returned.
+	ErrEnded = errors.New("the page has ended")
+)
+
+// A Source sends a page its updates and returns when it is done. A finite job
+// is a Source; so is Feed.Follow. Its context ends when the browser leaves, the
+// server shuts down or a write misses its deadline; a Source returns soon after.
+// What it returns then is of no interest; any other error is logged, and the
+// page is told that its source has failed. A panic ends this page only.
+type Source func(ctx context.Context, page *Page) error
+
+// Flush says when the updates of a page leave. The zero value sends every
+// update at once, and the text of a template when 2 ms have passed since the
+// first of it was written. Updates that are ready together leave together under
+// any policy.
+type Flush struct {
+	// Every is the number of updates that leave together. Zero means one.
+	Every int
+	// Bytes is the number of unsent bytes that leave at once, however few
+	// updates they are. Zero means 64 KB.
+	Bytes int
+	// Delay is the longest time that anything stays unsent. Zero means that
+	// updates wait for the others, and text for 2 ms if Every is not set.
+	Delay time.Duration
+}
+
+const (
+	defaultTextDelay  = 2 * time.Millisecond
+	defaultFlushBytes = 64 << 10
+)
+
+// textDelay is how long text may stay unsent; zero means for any time.
+func (f Flush) textDelay() time.Duration {
+	if f.Delay == 0 && f.Every <= 1 {
+		return defaultTextDelay
+	}
+	return f.Delay
+}
+
+func (f Flush) bytes() int {
+	if f.Bytes > 0 {
+		return f.Bytes
+	}
+	return defaultFlushBytes
+}
+
+// A Page is one browser's page while it is still open: the way for updates into
+// it. All methods may be called by several goroutines at once. A method that
+// sends blocks while the browser is slow, until the write deadline at the most,
+// and returns nil if the update is on its way. After an error the page's
+// context is done.
+type Page struct {
+	// LastEventID is the id of the last event that the browser has seen, zero
+	// if it has seen none. It does not change.
+	LastEventID uint64
+
+	transport Transport
+	policy    Flush
+	out       io.Writer
+	conn      net.Conn // for the deadline; nil means none
+	cancel    context.CancelCauseFunc
+	log       *slog.Logger
+	path      string // of the request, for the log
+
+	mu        sync.Mutex // guards the rest, and is not held during a write
+	idle      sync.Cond  // signalled when a write has ended
+	unsent    *buffer    // nil when there is nothing
+	open      bool       // the last batch in unsent is open
+	waiting   int        // updates in unsent
+	writing   bool
+	rendering bool        // a view is writing itself into the page
+	held      []Event     // sent meanwhile, they leave after the view
+	err       error       // once set, nothing is sent any more
+	due       *time.Timer // flushes what is unsent; nil until it is needed
+	armed     bool        // due is running
+	pulse     pulse
+	stats     Stats
+}
+
+// Stats counts what a page has sent.
+type Stats struct {
+	Updates int // updates that have left
+	Flushes int // writes to the connection
+	Bytes   int // bytes of the body, without the framing of HTTP
+}
+
+// Send sends u.
+func (p *Page) Send(u Update) error { return p.SendEvents(Event{Update: u}) }
+
+// SendEvents sends events in one batch, so that they leave together.
+func (p *Page) SendEvents(events ...Event) error {
+	for _, e := range events {
+		if err := e.Check(); err != nil {
+			return err
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.send(events)
+}
+
+func (p *Page) send(events []Event) error {
+	switch {
+	case p.err != nil:
+		return p.err
+	case p.rendering:
+		p.held = append(p.held, events...)
+		return nil
+	}
+	for _, e := range events {
+		b := p.batch()
+		e.Update = e.valid()
+		*b = p.transport.AppendEvent(*b, e)
+		p.waiting++
+	}
+	return p.updated()
+}
+
+// say sends what only a Response may say.
+func (p *Page) say(action string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.send([]Event{{Update: Update{Action: action}}})
+}
+
+// updated flushes if the policy says so now that an update has been added.
+func (p *Page) updated() error {
+	if p.waiting >= max(p.policy.Every, 1) {
+		return p.flush()
+	}
+	return p.flushWithin(p.policy.Delay)
+}
+
+// Render writes view into the page while it renders: what view writes leaves as
+// the policy says, even when view waits for its own data in the middle, and all
+// of it has left when Render returns. Updates that are sent meanwhile follow
+// after it. It is for the transports whose response is the page, and for one
+// view at a time.
+func (p *Page) Render(view View) error {
+	p.setRendering(true)
+	defer p.setRendering(false) // also after a panic
+	view.WriteHTML(textWriter{p})
+	return p.Flush()
+}
+
+func (p *Page) setRendering(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rendering = on
+	if held := p.held; !on && len(held) > 0 {
+		p.held = nil
+		p.send(held)
+	}
+}
+
+// Flush sends what is unsent.
+func (p *Page) Flush() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.flush()
+}
+
+// Rows returns rows for the loop of a template that page renders: each turn of
+// the loop counts as one update for the page's flush policy, and the loop ends
+// when ctx is done.
+func Rows[T any](ctx context.Context, page *Page, rows iter.Seq[T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for row := range rows {
+			if ctx.Err() != nil || !yield(row) || page.rowDone() != nil {
+				return
+			}
+		}
+	}
+}
+
+func (p *Page) rowDone() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting++
+	return p.updated()
+}
+
+// Stats returns what the page has sent so far.
+func (p *Page) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+// textWriter writes the text of a template into a page.
+type textWriter struct{ page *Page }
+
+func (w textWriter) Write(b []byte) (int, error) {
+	p := w.page
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return 0, p.err
+	}
+	p.closeBatch()
+	p.text().Write(b)
+	if err := p.flushWithin(p.policy.textDelay()); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// text returns the buffer of what is unsent.
+func (p *Page) text() *buffer {
+	if p.unsent == nil {
+		p.unsent = acquireBuffer()
+	}
+	return p.unsent
+}
+
+// batch returns the buffer of what is unsent, with a batch open at its end.
+func (p *Page) batch() *buffer {
+	b := p.text()
+	if !p.open {
+		*b = p.transport.AppendOpen(*b)
+		p.open = true
+	}
+	return b
+}
+
+func (p *Page) closeBatch() {
+	if p.open {
+		*p.unsent = p.transport.AppendClose(*p.unsent)
+		p.open = false
+	}
+}

@@ -1,0 +1,290 @@
+package stream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// A Response is one streamed answer to a request: the view of a page, then the
+// updates of a source, over a transport. Set what is needed and call Serve as
+// the last thing that a fasthttp.RequestHandler does.
+type Response struct {
+	// Transport carries the updates. Nil means Script with the request's
+	// nonce.
+	Transport Transport
+	// Shell is sent first, as soon as it is rendered. Nil means none.
+	Shell View
+	// Source sends the updates. Nil means that there are none.
+	Source Source
+	// After is the page's LastEventID.
+	After uint64
+	// Flush is the policy for updates and for the text of the shell.
+	Flush Flush
+	// WriteTimeout is how long one write may take before the browser is cut
+	// off; it is measured coarsely, by half of itself. Zero means 5 s. It
+	// stands in the place of the server's own WriteTimeout.
+	WriteTimeout time.Duration
+	// Heartbeat is the longest silence of the stream. Zero means 15 s, less
+	// than zero means for ever.
+	Heartbeat time.Duration
+	// Log receives what goes wrong. A browser that leaves is nothing wrong.
+	// Nil means slog.Default().
+	Log *slog.Logger
+}
+
+const (
+	defaultWriteTimeout = 5 * time.Second
+	defaultHeartbeat    = 15 * time.Second
+)
+
+// ServePage answers req with shell and then, in the same response, the updates
+// of source as scripts; a nil source has none. The scripts run under a content
+// security policy with Nonce(req), unless the handler has set another policy.
+func ServePage(req *fasthttp.RequestCtx, shell View, source Source) {
+	Response{Shell: shell, Source: source}.Serve(req)
+}
+
+// ServeSSE answers req with the updates of source as server-sent events. A
+// browser that comes back gets what follows the last event it has seen if
+// source can tell from LastEventID, and 204, No Content, if it has seen the end.
+func ServeSSE(req *fasthttp.RequestCtx, source Source) {
+	Response{Transport: SSE{}, Source: source}.Serve(req)
+}
+
+// Serve answers req: it sets the headers and returns; the stream begins when
+// the handler has returned, on the connection's own goroutine, and must not use
+// req. A HEAD request gets the headers only, an HTTP/1.0 client a body that
+// ends with the connection.
+func (r Response) Serve(req *fasthttp.RequestCtx) {
+	if r.Transport == nil {
+		r.Transport = Script{Nonce: Nonce(req)}
+	}
+	if _, ok := r.Transport.(SSE); ok && LastEventIDDone(req) {
+		req.SetStatusCode(fasthttp.StatusNoContent)
+		return
+	}
+	if r.After == 0 {
+		r.After = LastEventID(req)
+	}
+	header := &req.Response.Header
+	r.Transport.Header(header)
+	streamHeaders(header)
+
+	s := &session{Response: r, path: string(req.Path()), conn: req.Conn(), server: serverContext(req.Done())}
+	switch {
+	case req.IsHead():
+		header.SetContentLength(-1)
+	case !req.Request.Header.IsHTTP11():
+		s.serveUntilClose(req)
+	default:
+		req.Response.SetBodyStream(s, -1)
+	}
+}
+
+// streamHeaders keeps caches, proxies and content sniffers from holding or
+// changing a stream.
+func streamHeaders(h *fasthttp.ResponseHeader) {
+	h.Set(fasthttp.HeaderCacheControl, "no-cache, no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no") // nginx
+	h.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
+}
+
+// LastEventID returns the id that req resumes after: the header Last-Event-ID
+// of an EventSource, else the query's "after". It returns zero if there is none,
+// and an id that no feed has if it cannot be read, so that its page reloads.
+func LastEventID(req *fasthttp.RequestCtx) uint64 {
+	id := req.Request.Header.Peek("Last-Event-ID")
+	if len(id) == 0 {
+		id = req.QueryArgs().Peek("after")
+	}
+	if len(id) == 0 {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(id), 10, 64)
+	if err != nil {
+		return noEvent
+	}
+	return n
+}
+
+// noEvent is an id that no event ever has.
+const noEvent = 1<<64 - 1
+
+// LastEventIDDone reports whether req comes from an EventSource that has seen
+// the end of its stream. The answer is 204, No Content.
+func LastEventIDDone(req *fasthttp.RequestCtx) bool {
+	return string(req.Request.Header.Peek("Last-Event-ID")) == doneID
+}
+
+// A session is a response on its way: the body that fasthttp asks to write
+// itself.
+type session struct {
+	Response
+	path   string
+	conn   net.Conn
+	server context.Context
+}
+
+// SupportsBodyWriteTo makes fasthttp call WriteTo, where each Write is a chunk
+// that leaves at once.
+func (s *session) SupportsBodyWriteTo() bool { return true }
+
+// Read is not called.
+func (s *session) Read([]byte) (int, error) { return 0, io.EOF }
+
+// WriteTo serves the stream. fasthttp calls it on the connection's goroutine. It
+// returns no error: one from the connection fasthttp has seen itself, and any
+// other has been dealt with.
+func (s *session) WriteTo(w io.Writer) (int64, error) {
+	return int64(s.run(w).stats.Bytes), nil
+}
+
+// serveUntilClose serves a client that does not know chunks: the body ends with
+// the connection.
+func (s *session) serveUntilClose(req *fasthttp.RequestCtx) {
+	header := &req.Response.Header
+	header.SetContentLength(-2) // until the connection closes
+	header.SetStatusCode(fasthttp.StatusOK)
+	head := append([]byte(nil), header.Header()...)
+	req.HijackSetNoResponse(true)
+	req.Hijack(func(conn net.Conn) {
+		defer conn.Close()
+		w := bufio.NewWriterSize(conn, len(head))
+		w.Write(head)
+		s.run(headWriter{w, conn})
+	})
+}
+
+// headWriter puts the head in front of the first write, so that both leave
+// together.
+type headWriter struct {
+	head *bufio.Writer
+	conn net.Conn
+}
+
+func (w headWriter) Write(b []byte) (int, error) {
+	if w.head.Buffered() > 0 {
+		w.head.Write(b)
+		return len(b), w.head.Flush()
+	}
+	return w.conn.Write(b)
+}
+
+// run serves the stream to w and returns its page when it has ended.
+func (s *session) run(w io.Writer) *Page {
+	ctx, cancel := context.WithCancelCause(s.server)
+	page := &Page{
+		LastEventID: s.After,
+		transport:   s.Transport,
+		policy:      s.Flush,
+		out:         w,
+		conn:        s.conn,
+		cancel:      cancel,
+		log:         s.logger(),
+		path:        s.path,
+	}
+	page.idle.L = &page.mu
+	if s.conn != nil {
+		s.conn.SetWriteDeadline(time.Time{}) // the server's is for the whole response
+	}
+	defer page.close()
+	defer watchClose(s.conn, page.gone)()
+	page.start(orDefault(s.WriteTimeout, defaultWriteTimeout), orDefault(s.Heartbeat, defaultHeartbeat))
+	s.finish(ctx, page, s.play(ctx, page))
+	return page
+}
+
+// play sends all that the response has to say.
+func (s *session) play(ctx context.Context, page *Page) (err error) {
+	defer recoverTo(&err)
+	if err := page.begin(); err != nil {
+		return err
+	}
+	if s.Shell != nil {
+		if err := page.Render(s.Shell); err != nil {
+			return err
+		}
+	}
+	if s.Source == nil {
+		return nil
+	}
+	return s.Source(ctx, page)
+}
+
+// begin sends what the transport starts with.
+func (p *Page) begin() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.text()
+	if *b = p.transport.AppendStart(*b); len(*b) == 0 {
+		releaseBuffer(b)
+		p.unsent = nil
+		return nil
+	}
+	return p.flush()
+}
+
+// finish tells the page how its source has ended, and logs what went wrong.
+func (s *session) finish(ctx context.Context, page *Page, err error) {
+	panicked := errors.As(err, new(*PanicError))
+	switch {
+	case err == nil && ctx.Err() == nil:
+		page.say(ActionDone)
+	case errors.Is(err, ErrGap):
+	case ctx.Err() != nil && !panicked:
+	default:
+		page.log.Error("page", "page", s.path, "transport", s.Transport.Name(), "err", err)
+		page.say(ActionFail)
+	}
+}
+
+func (s *session) logger() *slog.Logger {
+	if s.Log != nil {
+		return s.Log
+	}
+	return slog.Default()
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// serverContext returns a context that ends when done, the channel of a
+// server's shutdown, is closed. All streams of a server share one.
+func serverContext(done <-chan struct{}) context.Context {
+	if done == nil {
+		return context.Background()
+	}
+	servers.Lock()
+	defer servers.Unlock()
+	if ctx, ok := servers.contexts[done]; ok {
+		return ctx
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	servers.contexts[done] = ctx
+	go func() { // ends with the server
+		<-done
+		cancel(ErrShutdown)
+		servers.Lock()
+		defer servers.Unlock()
+		delete(servers.contexts, done)
+	}()
+	return ctx
+}
+
+var servers = struct {
+	sync.Mutex // guards contexts
+	contexts   map[<-chan struct{}]context.Context
+}{contexts: make(map[<-chan struct{}]context.Context)}

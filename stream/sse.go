@@ -1,0 +1,77 @@
+package stream
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// SSE is the transport of server-sent events (HTML, section 9.2), right for
+// streams without an end. An update is an event named after its action, its
+// first line of data the target, the others the HTML; what Emit makes is a
+// plain named event, so that any EventSource can read it.
+type SSE struct {
+	// Retry is how long a browser waits before it connects again. Zero means
+	// a random time from two to four seconds, so that browsers which lost
+	// their connections together do not come back together.
+	Retry time.Duration
+}
+
+// doneID is the id of a finished stream's last event. An EventSource that
+// connects again sends it back, and gets 204: it gives up.
+const doneID = "done"
+
+// Name returns "sse".
+func (SSE) Name() string { return "sse" }
+
+// Header makes the response an event stream.
+func (SSE) Header(h *fasthttp.ResponseHeader) {
+	h.SetContentType("text/event-stream; charset=utf-8")
+}
+
+// AppendStart appends the retry field. It is not a block of its own, which many
+// clients take for an empty event: it belongs to the block of the first event.
+func (s SSE) AppendStart(b []byte) []byte {
+	retry := s.Retry
+	if retry <= 0 {
+		retry = 2*time.Second + rand.N(2*time.Second)
+	}
+	return AppendField(b, "retry", strconv.FormatInt(retry.Milliseconds(), 10))
+}
+
+// AppendOpen appends nothing.
+func (SSE) AppendOpen(b []byte) []byte { return b }
+
+// AppendEvent appends the fields of e and the blank line that ends them.
+func (SSE) AppendEvent(b []byte, e Event) []byte {
+	switch {
+	case e.Action == ActionDone:
+		b = AppendField(b, "id", doneID)
+	case e.ID != 0:
+		b = append(b, "id: "...)
+		b = strconv.AppendUint(b, e.ID, 10)
+		b = append(b, '\n')
+	}
+	if e.Action == ActionEmit {
+		if e.Target != "message" {
+			b = AppendField(b, "event", e.Target)
+		}
+		b = AppendData(b, e.HTML)
+		return append(b, '\n')
+	}
+	b = AppendField(b, "event", e.Action)
+	b = AppendField(b, "data", e.Target)
+	if e.HTML != "" {
+		b = AppendData(b, e.HTML)
+	}
+	return append(b, '\n')
+}
+
+// AppendClose appends nothing.
+func (SSE) AppendClose(b []byte) []byte { return b }
+
+// AppendHeartbeat appends a comment: a lone line, because a block of its own is
+// an empty event to many clients.
+func (SSE) AppendHeartbeat(b []byte) []byte { return append(b, ":\n"...) }

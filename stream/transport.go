@@ -1,0 +1,25 @@
+package stream
+
+import "github.com/valyala/fasthttp"
+
+// A Transport is how updates look on the wire. Its functions append to b and
+// return it. Updates that leave together form a batch: AppendOpen, AppendEvent
+// for each, AppendClose; what AppendEvent appends depends on the event alone,
+// so that all who follow a feed can share it.
+//
+// A Transport is a value: it does not change while it is used, and any number
+// of goroutines may use it at once.
+type Transport interface {
+	// Name is the transport's name in URLs and logs.
+	Name() string
+	// Header sets the headers of the response: at least its content type.
+	Header(h *fasthttp.ResponseHeader)
+	// AppendStart appends what comes before everything else.
+	AppendStart(b []byte) []byte
+	AppendOpen(b []byte) []byte
+	AppendEvent(b []byte, e Event) []byte
+	AppendClose(b []byte) []byte
+	// AppendHeartbeat appends what keeps a silent stream alive and changes
+	// nothing in the browser. It may come between batches only.
+	AppendHeartbeat(b []byte) []byte
+}
