@@ -168,7 +168,7 @@ func (m message) update() (Update, bool) {
 	case ActionEmit:
 		return u, false // it is {"event":…,"data":…}
 	}
-	return u, content == 1 && attribute == 0
+	return u, content == 1 && attribute == 0 || !reserved(u.Action) // Check tells of an unknown action
 }
 
 func set(s *string) int {

@@ -61,9 +61,10 @@ func (Script) AppendEvent(b []byte, e Event) []byte {
 }
 
 // AppendClose appends a call without arguments, which removes the script that
-// it stands in, and the end tag.
+// it stands in, and the end tag. The line feed is inside the script, so that it
+// leaves no text behind.
 func (Script) AppendClose(b []byte) []byte {
-	return append(b, "ff()</script>\n"...)
+	return append(b, "ff()\n</script>"...)
 }
 
 // AppendHeartbeat appends a line feed.

@@ -147,7 +147,7 @@ func checkEventName(name string) error {
 func reserved(name string) bool {
 	switch name {
 	case ActionAppend, ActionPrepend, ActionBefore, ActionAfter, ActionReplace, ActionInner, ActionRemove,
-		ActionAttr, ActionTitle, ActionEmit, ActionReload, ActionDone, ActionFail, "open", "error", "state":
+		ActionAttr, ActionTitle, ActionEmit, ActionReload, ActionDone, ActionFail, "open", "error", "state", "apply", "trouble":
 		return true
 	}
 	return false

@@ -1,0 +1,204 @@
+// Package demo is the site that the server shows: every program of the documents
+// that Foreverframe comes from, and pages that go beyond them. One file is one
+// demo; the table in this file is all of them.
+package demo
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"foreverframe/fallback"
+	"foreverframe/stream"
+	"foreverframe/templates"
+
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+)
+
+// A Site is the pages, the feeds and the hub behind them. Set the fields and
+// call Handler and Run; the zero value is a site to which nobody may publish.
+type Site struct {
+	// Hub has the topics of the site.
+	Hub stream.Hub
+	// Keys are the keys that may publish.
+	Keys []string
+	// Origins are the other origins whose pages may read feeds with their
+	// visitors' cookies, for example "https://app.example.com".
+	Origins []string
+	// LogTitle is the title of the page of the log. Empty means "log".
+	LogTitle string
+	// Address is where the site is reached, for the commands that it shows:
+	// "http://127.0.0.1:8080".
+	Address string
+
+	ticks visits
+	runs  runs
+}
+
+// A demo is a page of the site.
+type demo struct {
+	path  string
+	page  templates.Page
+	serve func(s *Site, req *fasthttp.RequestCtx, page templates.Page)
+}
+
+const (
+	document000 = "document 000, “server push with Django”"
+	document001 = "document 001, a question about Flask streams"
+	document002 = "document 002, “refresh a Django page with SSE”"
+	document003 = "document 003, MDN: “using server-sent events”"
+	document004 = "document 004, “text/event-stream in Django”"
+)
+
+var demos = []demo{
+	{"/demo/hello", helloPage, (*Site).hello},
+	{"/demo/template", templatePage, (*Site).template},
+	{"/demo/spinner", spinnerPage, (*Site).spinner},
+	{"/demo/counter", counterPage, (*Site).counter},
+	{"/demo/clock", clockPage, (*Site).clock},
+	{"/demo/ping", pingPage, (*Site).ping},
+	{"/demo/ticks", ticksPage, (*Site).tick},
+	{"/demo/dashboard", dashboardPage, (*Site).dashboard},
+	{"/demo/log", logPage, (*Site).log},
+	{"/demo/echo", echoPage, (*Site).echo},
+	{"/demo/job", jobPage, (*Site).job},
+	{"/compare", comparePage, (*Site).compare},
+}
+
+// Handler returns the handler of all requests of the site.
+func (s *Site) Handler() fasthttp.RequestHandler {
+	r := router.New()
+	r.PanicHandler = panicked
+	r.NotFound = notFound
+	r.MethodNotAllowed = methodNotAllowed
+	get := func(path string, handler fasthttp.RequestHandler) {
+		r.GET(path, handler)
+		r.HEAD(path, handler)
+	}
+
+	get("/", s.index)
+	for _, d := range demos {
+		get(d.path, func(req *fasthttp.RequestCtx) { d.serve(s, req, s.fill(req, d.page)) })
+	}
+	r.POST("/demo/echo", func(req *fasthttp.RequestCtx) { s.echo(req, s.fill(req, echoPage)) })
+	get("/compare/pane", s.comparePane)
+	get("/compare/stream", s.compareStream)
+	get("/compare/counters", s.compareCounters)
+
+	publisher := stream.Publisher{Hub: &s.Hub, Keys: s.Keys}
+	get("/feeds/{topic}", s.feed)
+	r.POST("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.Publish(req, topic(req)) })
+	r.DELETE("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.End(req, topic(req)) })
+
+	get("/style.css", asset("text/css", templates.Style))
+	get("/site.js", asset("text/javascript", templates.Script))
+	get("/ff.js", asset("text/javascript", []byte(fallback.Runtime)))
+	get("/healthz", func(req *fasthttp.RequestCtx) { req.SetBodyString("ok\n") })
+	get("/readyz", func(req *fasthttp.RequestCtx) { req.SetBodyString("ok\n") })
+	return wire(r.Handler)
+}
+
+// Run publishes what the site's own feeds carry, until ctx is done.
+func (s *Site) Run(ctx context.Context) {
+	s.Hub.Feed(logTopic) // so that it can be followed before the first line
+	var publishing sync.WaitGroup
+	publishing.Go(func() { s.runClock(ctx) })
+	publishing.Go(func() { s.runDashboard(ctx) })
+	publishing.Go(func() { s.runBeat(ctx) })
+	publishing.Wait()
+}
+
+func (s *Site) index(req *fasthttp.RequestCtx) {
+	index := templates.Index{
+		Page: s.fill(req, templates.Page{
+			Title:     "Pages that arrive as they happen",
+			Lead:      "The shell of a page is in the browser at once; each update follows as soon as its data exists, over whichever transport the browser can take.",
+			Technique: "Compiled templates on fasthttp; each demo names its own.",
+		}),
+		Shell: s.Address + "/feeds/" + logTopic,
+	}
+	for _, d := range demos {
+		index.Demos = append(index.Demos, templates.Demo{Path: d.path, Page: d.page})
+	}
+	stream.ServePage(req, index, nil)
+}
+
+// feed serves a topic of the hub.
+func (s *Site) feed(req *fasthttp.RequestCtx) {
+	name := topic(req)
+	if err := stream.CheckTopic(name); err == nil && !s.Hub.Has(name) {
+		req.Error(fmt.Sprintf("there is no feed %q yet: publish to it first, with POST /feeds/%s\n", name, name), fasthttp.StatusNotFound)
+		return
+	}
+	s.allowOrigin(req)
+	fallback.ServeFeed(req, s.Hub.Feed(name))
+}
+
+func topic(req *fasthttp.RequestCtx) string { return req.UserValue("topic").(string) }
+
+// fill adds to page what belongs to the request.
+func (s *Site) fill(req *fasthttp.RequestCtx, page templates.Page) templates.Page {
+	page.Nonce = stream.Nonce(req)
+	page.Runtime = fallback.Runtime
+	return page
+}
+
+// allowOrigin lets a page of another origin read the answer with its visitor's
+// cookies, if the origin is one of the site's Origins (Fetch, section 3.2).
+func (s *Site) allowOrigin(req *fasthttp.RequestCtx) {
+	header := &req.Response.Header
+	header.Add(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
+	origin := string(req.Request.Header.Peek(fasthttp.HeaderOrigin))
+	for _, allowed := range s.Origins {
+		if origin == allowed {
+			header.Set(fasthttp.HeaderAccessControlAllowOrigin, origin)
+			header.Set(fasthttp.HeaderAccessControlAllowCredentials, "true")
+		}
+	}
+}
+
+// wire shows a stream as text when the query has "wire".
+func wire(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(req *fasthttp.RequestCtx) {
+		next(req)
+		if req.QueryArgs().Has("wire") {
+			req.SetContentType("text/plain; charset=utf-8")
+		}
+	}
+}
+
+func asset(contentType string, body []byte) fasthttp.RequestHandler {
+	return func(req *fasthttp.RequestCtx) {
+		req.SetContentType(contentType + "; charset=utf-8")
+		req.Response.Header.Set(fasthttp.HeaderCacheControl, "max-age=60")
+		req.Response.Header.Set(fasthttp.HeaderXContentTypeOptions, "nosniff")
+		req.SetBody(body)
+	}
+}
+
+func notFound(req *fasthttp.RequestCtx) {
+	req.Error(fmt.Sprintf("there is no page %q: / lists what there is\n", req.Path()), fasthttp.StatusNotFound)
+}
+
+func methodNotAllowed(req *fasthttp.RequestCtx) {
+	req.Error(fmt.Sprintf("%s is not for %q: use %s\n", req.Method(), req.Path(), req.Response.Header.Peek(fasthttp.HeaderAllow)), fasthttp.StatusMethodNotAllowed)
+}
+
+func panicked(req *fasthttp.RequestCtx, value any) {
+	slog.Error("handler", "page", string(req.Path()), "err", fmt.Sprintf("panic: %v\n%s", value, debug.Stack()))
+	req.Error("the server made a mistake\n", fasthttp.StatusInternalServerError)
+}
+
+// wait waits for d, and reports false at once when ctx is done.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,120 @@
+// Foreverframe serves HTML pages that arrive as they happen, and feeds that any
+// program can publish to.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"foreverframe/demo"
+	"foreverframe/stream"
+
+	"github.com/alecthomas/kong"
+	"github.com/valyala/fasthttp"
+)
+
+// commands is the command line.
+type commands struct {
+	Serve serveCommand `cmd:"" default:"withargs" help:"Serve the site and its feeds (the default)."`
+	Pipe  pipeCommand  `cmd:"" help:"Serve the site, and show standard input on it line by line: tail -f app.log | foreverframe pipe --title app"`
+}
+
+type serveCommand struct {
+	Listen     string        `help:"Address to listen on." default:"127.0.0.1:8080" env:"FOREVERFRAME_LISTEN"`
+	PublishKey []string      `help:"Key that may publish; repeatable. A random one is made if there is none." env:"FOREVERFRAME_PUBLISH_KEY"`
+	CORSOrigin []string      `name:"cors-origin" help:"Other origin whose pages may read feeds; repeatable." env:"FOREVERFRAME_CORS_ORIGIN"`
+	KeepEvents int           `help:"Events kept of each topic." default:"1024" env:"FOREVERFRAME_KEEP_EVENTS"`
+	KeepBytes  int           `help:"Bytes kept of each topic." default:"4194304" env:"FOREVERFRAME_KEEP_BYTES"`
+	KeepAge    time.Duration `help:"Age of what is kept of each topic; 0 means for ever." default:"0s" env:"FOREVERFRAME_KEEP_AGE"`
+	Drain      time.Duration `help:"Time for open pages to finish when the server ends." default:"10s" env:"FOREVERFRAME_DRAIN"`
+}
+
+type pipeCommand struct {
+	serveCommand
+	Title string `help:"Title of the page." default:"log"`
+}
+
+func main() {
+	var c commands
+	command := kong.Parse(&c,
+		kong.Name("foreverframe"),
+		kong.Description("HTML pages that arrive as they happen, pushed to any browser."),
+		kong.UsageOnError())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	command.BindTo(ctx, (*context.Context)(nil))
+	command.FatalIfErrorf(command.Run())
+}
+
+// Run serves until ctx is done.
+func (c serveCommand) Run(ctx context.Context) error {
+	site := c.site()
+	return c.serve(ctx, site, "/demo/hello")
+}
+
+// Run serves standard input until ctx is done; its end leaves the site standing.
+func (c pipeCommand) Run(ctx context.Context) error {
+	site := c.site()
+	site.LogTitle = c.Title
+	go pipe(ctx, site, os.Stdin) // ends with the process: a read of a terminal cannot be interrupted
+	return c.serve(ctx, site, "/demo/log")
+}
+
+func pipe(ctx context.Context, site *demo.Site, input io.Reader) {
+	if err := site.Pipe(ctx, input); err != nil {
+		fmt.Fprintln(os.Stderr, "foreverframe: pipe:", err)
+	}
+}
+
+func (c *serveCommand) site() *demo.Site {
+	if len(c.PublishKey) == 0 {
+		c.PublishKey = []string{rand.Text()}
+	}
+	return &demo.Site{
+		Hub:     stream.Hub{KeepEvents: c.KeepEvents, KeepBytes: c.KeepBytes, KeepAge: c.KeepAge},
+		Keys:    c.PublishKey,
+		Origins: c.CORSOrigin,
+	}
+}
+
+// serve serves site until ctx is done, and then until open pages have finished
+// or the time for that is over.
+func (c serveCommand) serve(ctx context.Context, site *demo.Site, example string) error {
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("%w: choose another address with --listen, for example --listen 127.0.0.1:0", err)
+	}
+	site.Address = "http://" + listener.Addr().String()
+	fmt.Printf("Foreverframe is at %s\nSee a page arrive:   curl -N %[1]s%s\n", site.Address, example)
+	fmt.Printf("Publish to %s/demo/log:\n  curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \\\n    -d '{\"action\":\"append\",\"target\":\"lines\",\"text\":\"hello\\n\"}' %[1]s/feeds/log\n", site.Address, c.PublishKey[0])
+
+	server := site.Server()
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { site.Run(ctx) })
+	running.Go(func() {
+		<-ctx.Done()
+		c.drain(server)
+	})
+	return server.Serve(listener)
+}
+
+// drain ends server; the streams learn of it through their contexts.
+func (c serveCommand) drain(server *fasthttp.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.Drain)
+	defer cancel()
+	if err := server.ShutdownWithContext(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		fmt.Fprintln(os.Stderr, "foreverframe: shutdown:", err)
+	}
+}

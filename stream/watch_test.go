@@ -1,0 +1,139 @@
+//go:build linux
+
+package stream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/valyala/fasthttp"
+)
+
+// leaving are the ways in which a browser leaves.
+var leaving = map[string]func(t *testing.T, c net.Conn){
+	"FIN": func(t *testing.T, c net.Conn) { c.Close() },
+	"RST": func(t *testing.T, c net.Conn) {
+		c.(*net.TCPConn).SetLinger(0)
+		c.Close()
+	},
+	"half-close": func(t *testing.T, c net.Conn) { c.(*net.TCPConn).CloseWrite() },
+}
+
+// The source only waits: that the browser has gone is noticed without a write.
+func TestABrowserThatLeavesASilentStreamIsNoticed(t *testing.T) {
+	for how, leave := range leaving {
+		for _, version := range []string{"HTTP/1.1", "HTTP/1.0"} {
+			t.Run(how+" "+version, func(t *testing.T) {
+				causes := make(chan error, 1)
+				s := serve(t, "tcp", func(s *site, req *fasthttp.RequestCtx) {
+					Response{Shell: markup("<h1>"), Heartbeat: -1, Log: s.log.logger(), Source: func(ctx context.Context, page *Page) error {
+						<-ctx.Done()
+						causes <- context.Cause(ctx)
+						if err := page.Send(Remove("a")); !errors.Is(err, ErrClientGone) {
+							t.Errorf("Send: %v, want ErrClientGone", err)
+						}
+						return ctx.Err()
+					}}.Serve(req)
+				})
+				c := s.connect(t)
+				c.ask("GET / " + version)
+				c.head()
+				leave(t, c.Conn)
+				if err := <-causes; !errors.Is(err, ErrClientGone) {
+					t.Errorf("the cause is %v, want ErrClientGone", err)
+				}
+				if err := s.Shutdown(); err != nil {
+					t.Error(err)
+				}
+				s.log.want(t)
+				s.server.want(t)
+			})
+		}
+	}
+}
+
+func TestManyThatLeaveAtOnceAreAllNoticed(t *testing.T) {
+	const streams = 300
+	causes := make(chan error, streams)
+	s := serve(t, "tcp", func(s *site, req *fasthttp.RequestCtx) {
+		Response{Shell: markup("<h1>"), Heartbeat: -1, Source: func(ctx context.Context, _ *Page) error {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			return nil
+		}}.Serve(req)
+	})
+	var clients []*client
+	for range streams {
+		c := s.connect(t)
+		c.ask("GET /")
+		c.head()
+		clients = append(clients, c)
+	}
+	for _, c := range clients[:streams/2] {
+		c.Close()
+	}
+	for range streams / 2 {
+		if err := <-causes; !errors.Is(err, ErrClientGone) {
+			t.Errorf("the cause is %v, want ErrClientGone", err)
+		}
+	}
+	if len(causes) != 0 {
+		t.Error("a browser that stays is taken to have gone")
+	}
+}
+
+// A watch belongs to one stream: what comes after it on the same connection is
+// none of its business.
+func TestAWatchEndsWithItsStream(t *testing.T) {
+	s := serve(t, "tcp", func(s *site, req *fasthttp.RequestCtx) {
+		ServePage(req, markup("<h1>"), nil)
+	})
+	c := s.connect(t)
+	for range 5 {
+		c.ask("GET /")
+		c.head()
+		c.body()
+	}
+	w := theWatcher()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.watched); n != 0 {
+		t.Errorf("%d watches are left", n)
+	}
+}
+
+func TestABrowserThatLeavesOverTLSIsNoticed(t *testing.T) {
+	keys := httptest.NewTLSServer(nil) // for its certificate
+	defer keys.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	causes := make(chan error, 1)
+	server := &fasthttp.Server{Logger: printer{new(records)}, Handler: func(req *fasthttp.RequestCtx) {
+		Response{Shell: markup("<h1>"), Heartbeat: -1, Source: func(ctx context.Context, _ *Page) error {
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			return nil
+		}}.Serve(req)
+	}}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(tls.NewListener(l, keys.TLS)) }()
+	conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &client{t: t, Conn: conn}
+	c.ask("GET /")
+	conn.Read(make([]byte, 1))
+	conn.NetConn().Close()
+	if err := <-causes; !errors.Is(err, ErrClientGone) {
+		t.Errorf("the cause is %v, want ErrClientGone", err)
+	}
+	server.Shutdown()
+	<-served
+}
