@@ -188,38 +188,3 @@ func (b *tab) screenshot(name string) {
 		b.t.Fatal(err)
 	}
 }
-
-const noEventSource = "delete window.EventSource;"
-
-func TestEveryDemoReachesItsEnd(t *testing.T) {
-	site := &Site{Keys: []string{"key"}}
-	address := serveSite(t, site)
-	chromium := browser(t)
-	ends := map[string]string{ // by path: what is true at the end
-		"/":                       "document.querySelectorAll('.demos li').length == 12",
-		"/demo/hello":             "document.getElementById('data').textContent == '4 o' && document.readyState == 'complete' && ff.state == 'done'",
-		"/demo/template":          "document.getElementById('data').textContent == '49 o' && document.querySelectorAll('.letters li').length == 50 && ff.state == 'done'",
-		"/demo/template?buffer=5": "document.getElementById('data').textContent == '49 o' && document.querySelectorAll('.letters li').length == 50 && ff.state == 'done'",
-		"/demo/spinner":           `/^[\\|\/-] \d+$/.test(document.getElementById('data').textContent) && ff.state == 'open'`,
-		"/demo/counter":           "document.querySelectorAll('#log li').length >= 3 && document.querySelector('#log').textContent.indexOf('message: 0message: 1message: 2') == 0",
-		"/demo/clock":             "window.before = window.before || document.getElementById('time').textContent, document.getElementById('time').textContent != before",
-		"/demo/ping":              "/^ping at \\d{4}-/.test(document.querySelector('#list').textContent) && /message: This is a message/.test(document.querySelector('#list').textContent)",
-		"/demo/ticks":             "document.querySelectorAll('#list li').length == 20 && ff.state == 'done' && /中文/.test(document.querySelector('#list').textContent)",
-		"/demo/dashboard":         "ff.state == 'open' && document.querySelectorAll('.gauge .value').length == 6 && /not available/.test(document.getElementById('broken').textContent)",
-		"/demo/log":               "ff.state == 'open'",
-		"/demo/echo?text=%3Cb%3E": "document.getElementById('out').textContent == '<b>' && document.getElementById('after').textContent == 'done'",
-		"/demo/job?n=20":          "document.querySelectorAll('#log p').length == 20 && ff.state == 'done'",
-		"/demo/job?n=20&follow=1": "document.querySelectorAll('#log p').length == 20 && ff.state == 'done'",
-		"/compare":                "document.getElementById('job-script-updates').textContent == '10' && document.getElementById('job-sse-state').textContent == 'done' && +document.getElementById('feed-sse-updates').textContent > 1 && document.getElementById('job-script-state').textContent == 'done'",
-	}
-	for path, end := range ends {
-		t.Run(path, func(t *testing.T) {
-			t.Parallel()
-			tab := open(t, chromium, "")
-			tab.visit(address + path)
-			tab.until(end)
-			tab.screenshot(strings.NewReplacer("/", "_", "?", "_").Replace(path))
-			tab.quiet()
-		})
-	}
-}

@@ -107,7 +107,7 @@ func measureMemory(ctx context.Context) (r templates.Reading, err error) {
 	if err != nil {
 		return r, err
 	}
-	return templates.Reading{Value: bytes(m.Used), Share: int(m.UsedPercent), Note: "in use of " + bytes(m.Total)}, nil
+	return templates.Reading{Value: inBytes(m.Used), Share: int(m.UsedPercent), Note: "in use of " + inBytes(m.Total)}, nil
 }
 
 func measureDisk(ctx context.Context) (templates.Reading, error) { return diskAt(ctx, "/") }
@@ -121,7 +121,7 @@ func diskAt(ctx context.Context, path string) (r templates.Reading, err error) {
 	if err != nil {
 		return r, err
 	}
-	return templates.Reading{Value: bytes(d.Used), Share: int(d.UsedPercent), Note: "in use of " + bytes(d.Total) + " at " + path}, nil
+	return templates.Reading{Value: inBytes(d.Used), Share: int(d.UsedPercent), Note: "in use of " + inBytes(d.Total) + " at " + path}, nil
 }
 
 func measureNetwork(ctx context.Context) (r templates.Reading, err error) {
@@ -132,7 +132,7 @@ func measureNetwork(ctx context.Context) (r templates.Reading, err error) {
 	if len(all) == 0 {
 		return r, fmt.Errorf("no network interface")
 	}
-	return templates.Reading{Value: bytes(all[0].BytesRecv), Share: -1, Note: "received since the start, " + bytes(all[0].BytesSent) + " sent"}, nil
+	return templates.Reading{Value: inBytes(all[0].BytesRecv), Share: -1, Note: "received since the start, " + inBytes(all[0].BytesSent) + " sent"}, nil
 }
 
 func measureProcesses(ctx context.Context) (r templates.Reading, err error) {
@@ -154,8 +154,8 @@ func measureCPU(ctx context.Context) (r templates.Reading, err error) {
 	return templates.Reading{Value: fmt.Sprintf("%.0f %%", shares[0]), Share: int(shares[0]), Note: "of all processors"}, nil
 }
 
-// bytes returns n in the largest unit that leaves a whole number.
-func bytes(n uint64) string {
+// inBytes returns n in the largest unit that leaves a whole number.
+func inBytes(n uint64) string {
 	units := []string{"bytes", "KB", "MB", "GB", "TB"}
 	v := float64(n)
 	i := 0
