@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,10 +51,13 @@ func choose(req *fasthttp.RequestCtx, offers ...string) (string, error) {
 	return best, nil
 }
 
+// types returns the media types of offers, each once.
 func types(offers []string) []string {
 	var all []string
 	for _, offer := range offers {
-		all = append(all, mediaTypes[offer])
+		if t := mediaTypes[offer]; !slices.Contains(all, t) {
+			all = append(all, t)
+		}
 	}
 	return all
 }

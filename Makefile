@@ -1,0 +1,54 @@
+# make test: install what the tests need where that is allowed, then run all of
+# them. make generate: write the generated files anew.
+
+ACORN := acorn@8.19.0
+GENERATED := $(wildcard templates/*.qtpl.go) fallback/runtime.min.js
+SCRIPTS := fallback/runtime.js fallback/runtime.min.js templates/site.js
+WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
+
+.PHONY: test install fresh format vet es3 race generate
+
+test: install fresh format vet es3 race
+
+# Chromium comes from the system's packages, where this user may install them.
+install:
+	@command -v chromium >/dev/null && exit 0; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
+	elif [ -n "$$CI" ]; then \
+		echo "chromium is missing and cannot be installed here"; exit 1; \
+	else \
+		echo "chromium is missing, so the browser tests will be skipped: install your system's package"; \
+	fi
+
+fresh:
+	@before=$$(cat $(GENERATED) | sha256sum); \
+	$(MAKE) -s generate; \
+	after=$$(cat $(GENERATED) | sha256sum); \
+	[ "$$before" = "$$after" ] || { echo "generated files were stale; they are fresh now: commit them"; exit 1; }
+	@echo "generated files: fresh"
+
+generate:
+	@go generate ./... 2>/dev/null
+
+format:
+	@unformatted=$$(gofmt -l $(WRITTEN)); \
+	[ -z "$$unformatted" ] || { echo "not formatted, run gofmt -w:" $$unformatted; exit 1; }
+
+vet:
+	go vet ./...
+	go tool staticcheck ./...
+
+# The browser's scripts are ECMAScript 3.
+es3:
+	@if command -v npm >/dev/null; then \
+		for script in $(SCRIPTS); do npm exec --yes --package=$(ACORN) -- acorn --ecma3 --silent $$script || exit 1; done; \
+		echo "scripts: ECMAScript 3"; \
+	elif [ -n "$$CI" ]; then \
+		echo "npm is missing: it brings the parser that checks the scripts"; exit 1; \
+	else \
+		echo "npm is missing, so the scripts are not checked"; \
+	fi
+
+race:
+	go test -race ./...
