@@ -86,7 +86,7 @@ type tab struct {
 // before their own.
 func open(t *testing.T, browser context.Context, before string) *tab {
 	t.Helper()
-	ctx, stop := chromedp.NewContext(browser)
+	ctx, stop := chromedp.NewContext(browser, chromedp.WithNewBrowserContext()) // with connections of its own
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	tab := &tab{ctx: ctx, t: t}
 	t.Cleanup(func() { cancel(); stop() })

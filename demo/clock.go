@@ -13,7 +13,7 @@ import (
 const clockTopic = "clock"
 
 var clockPage = templates.Page{
-	Title:     "a clock",
+	Title:     "A clock",
 	Lead:      "The server's time, every five seconds, the same for everyone who looks.",
 	From:      document002,
 	Technique: "A topic of the hub, followed by server-sent events or a forever frame",

@@ -22,7 +22,7 @@ const (
 )
 
 var comparePage = templates.Page{
-	Title:     "snippets and server-sent events, side by side",
+	Title:     "Snippets and server-sent events, side by side",
 	Lead:      "The same finite job and the same endless feed over both techniques, with what each costs and what happens at the end.",
 	From:      document001 + "; " + document004,
 	Technique: "Both, with the counters by a feed of their own",

@@ -13,7 +13,7 @@ import (
 )
 
 var counterPage = templates.Page{
-	Title:     "a counter",
+	Title:     "A counter",
 	Lead:      "An event a second, appended to a list. A browser that comes back goes on where it was.",
 	From:      document000,
 	Technique: "Server-sent events with retry: 1000 and an id each",

@@ -21,7 +21,7 @@ import (
 const dashboardTopic = "dashboard"
 
 var dashboardPage = templates.Page{
-	Title:     "this machine",
+	Title:     "This machine",
 	Lead:      "Slots fill in the order in which their data arrives: one is slow, one fails, the others do not care. Then the page goes on live.",
 	Technique: "Slots by snippets while the page loads; then a topic of the hub, by server-sent events or a forever frame",
 	Why:       "The page carries the feed's place from before it was rendered, so that nothing falls in between.",

@@ -10,7 +10,7 @@ import (
 )
 
 var echoPage = templates.Page{
-	Title:     "echo",
+	Title:     "Echo",
 	Lead:      "Any text, pushed into the page as text: markup, quotes, line ends, emoji.",
 	Technique: "JavaScript snippets, the text escaped once for HTML and once for the script",
 	Why:       "No content may leave the place that it was put in.",

@@ -12,7 +12,7 @@ import (
 )
 
 var helloPage = templates.Page{
-	Title:     "hello, by snippets",
+	Title:     "Hello, by snippets",
 	Lead:      "One word, a letter a second, in one response that ends after the last letter.",
 	From:      document001,
 	Technique: "JavaScript snippets in the page itself (the infinite iframe)",

@@ -14,7 +14,7 @@ import (
 )
 
 var jobPage = templates.Page{
-	Title:     "a synthetic job",
+	Title:     "A synthetic job",
 	Lead:      "A small shell, then n equal updates: what the benchmarks measure. Set n, size, delay and transport in the URL.",
 	Technique: "Snippets by default; transport=sse and transport=frame send the same updates otherwise",
 	Why:       "The same Source over every transport, so that they can be compared.",

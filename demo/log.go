@@ -21,7 +21,7 @@ const logTopic = "log"
 const maxLine = 16 << 10
 
 var logPage = templates.Page{
-	Title:     "log",
+	Title:     "Log",
 	Lead:      "Lines of a program's output, live, to any number of browsers; who comes late gets the last ones too.",
 	Technique: "A topic of the hub, followed from the oldest line that is kept",
 	Why:       "A topic is a log of its recent past, and a browser no more than a place in it.",

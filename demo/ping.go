@@ -14,7 +14,7 @@ import (
 )
 
 var pingPage = templates.Page{
-	Title:     "pings and messages",
+	Title:     "Pings and messages",
 	Lead:      "A named event with JSON every second, a plain message now and then, a button that closes the stream.",
 	From:      document003,
 	Technique: "Server-sent events: named events, plain messages, comments that keep the connection alive",

@@ -13,7 +13,7 @@ import (
 )
 
 var spinnerPage = templates.Page{
-	Title:     "an endless spinner",
+	Title:     "An endless spinner",
 	Lead:      "One URL: a page for a browser, the stream for an EventSource.",
 	From:      document001,
 	Technique: "Server-sent events, or a forever frame where there is no EventSource",

@@ -14,7 +14,7 @@ import (
 )
 
 var templatePage = templates.Page{
-	Title:     "hello × 10, by a template",
+	Title:     "Hello × 10, by a template",
 	Lead:      "The loop of a compiled template waits for its rows; each appears when it is there. ?buffer=5 sends five at a time.",
 	From:      document001,
 	Technique: "A template that streams while it renders",

@@ -15,7 +15,7 @@ import (
 )
 
 var ticksPage = templates.Page{
-	Title:     "fifty ticks, of which twenty come",
+	Title:     "Fifty ticks, of which twenty come",
 	Lead:      "A tick a second; the server ends the stream after twenty of fifty, and notices at once when you leave before.",
 	From:      document004,
 	Technique: "Server-sent events with an end: done, and 204 for a browser that asks again",

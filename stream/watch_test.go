@@ -28,9 +28,10 @@ func TestABrowserThatLeavesASilentStreamIsNoticed(t *testing.T) {
 	for how, leave := range leaving {
 		for _, version := range []string{"HTTP/1.1", "HTTP/1.0"} {
 			t.Run(how+" "+version, func(t *testing.T) {
-				causes := make(chan error, 1)
+				began, causes := make(chan struct{}), make(chan error, 1)
 				s := serve(t, "tcp", func(s *site, req *fasthttp.RequestCtx) {
 					Response{Shell: markup("<h1>"), Heartbeat: -1, Log: s.log.logger(), Source: func(ctx context.Context, page *Page) error {
+						close(began)
 						<-ctx.Done()
 						causes <- context.Cause(ctx)
 						if err := page.Send(Remove("a")); !errors.Is(err, ErrClientGone) {
@@ -42,6 +43,7 @@ func TestABrowserThatLeavesASilentStreamIsNoticed(t *testing.T) {
 				c := s.connect(t)
 				c.ask("GET / " + version)
 				c.head()
+				<-began
 				leave(t, c.Conn)
 				if err := <-causes; !errors.Is(err, ErrClientGone) {
 					t.Errorf("the cause is %v, want ErrClientGone", err)
@@ -58,9 +60,10 @@ func TestABrowserThatLeavesASilentStreamIsNoticed(t *testing.T) {
 
 func TestManyThatLeaveAtOnceAreAllNoticed(t *testing.T) {
 	const streams = 300
-	causes := make(chan error, streams)
+	began, causes := make(chan struct{}), make(chan error, streams)
 	s := serve(t, "tcp", func(s *site, req *fasthttp.RequestCtx) {
 		Response{Shell: markup("<h1>"), Heartbeat: -1, Source: func(ctx context.Context, _ *Page) error {
+			began <- struct{}{}
 			<-ctx.Done()
 			causes <- context.Cause(ctx)
 			return nil
@@ -70,7 +73,7 @@ func TestManyThatLeaveAtOnceAreAllNoticed(t *testing.T) {
 	for range streams {
 		c := s.connect(t)
 		c.ask("GET /")
-		c.head()
+		<-began
 		clients = append(clients, c)
 	}
 	for _, c := range clients[:streams/2] {
@@ -113,9 +116,10 @@ func TestABrowserThatLeavesOverTLSIsNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	causes := make(chan error, 1)
+	began, causes := make(chan struct{}), make(chan error, 1)
 	server := &fasthttp.Server{Logger: printer{new(records)}, Handler: func(req *fasthttp.RequestCtx) {
 		Response{Shell: markup("<h1>"), Heartbeat: -1, Source: func(ctx context.Context, _ *Page) error {
+			close(began)
 			<-ctx.Done()
 			causes <- context.Cause(ctx)
 			return nil
@@ -129,7 +133,7 @@ func TestABrowserThatLeavesOverTLSIsNoticed(t *testing.T) {
 	}
 	c := &client{t: t, Conn: conn}
 	c.ask("GET /")
-	conn.Read(make([]byte, 1))
+	<-began
 	conn.NetConn().Close()
 	if err := <-causes; !errors.Is(err, ErrClientGone) {
 		t.Errorf("the cause is %v, want ErrClientGone", err)

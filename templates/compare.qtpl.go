@@ -109,7 +109,7 @@ func (p Compare) StreamHTML(qw422016 *qt422016.Writer) {
 	}
 //line compare.qtpl:40
 	qw422016.N().S(`</table></div>
-<p class="small">Requests, updates, writes and bytes are the server's count of the newest stream of each pane, its page included; requests count all since this page was opened. The first update is the browser's, from the start of the pane's navigation.</p>
+<p class="small">Updates, writes and bytes are the server's count of each pane's newest stream: by snippets the page is part of it, by server-sent events it came before. Requests are all since this page was opened. The time of the first update is the browser's, from the start of the pane's navigation.</p>
 <div class="scroll"><table>
 <tr><th>stream</th><th>at its end</th><th>after a lost connection or a reload</th></tr>
 `)
