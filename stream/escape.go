@@ -97,9 +97,14 @@ func jsFormat(r rune) bool {
 func AppendHTML(b []byte, s string) []byte {
 	clean := 0
 	for i := 0; i < len(s); {
+		c := s[i]
+		if htmlSafe[c] {
+			i++
+			continue
+		}
 		var reference string
 		size := 1
-		switch c := s[i]; {
+		switch {
 		case c == '&':
 			reference = "&amp;"
 		case c == '<':
@@ -128,6 +133,14 @@ func AppendHTML(b []byte, s string) []byte {
 	return append(b, s[clean:]...)
 }
 
+// htmlSafe has the ASCII characters that stand for themselves in AppendHTML.
+var htmlSafe = func() (safe [256]bool) {
+	for c := range byte(utf8.RuneSelf) {
+		safe[c] = strings.IndexByte("&<>\"'\r", c) < 0
+	}
+	return safe
+}()
+
 // AppendField appends one field of a server-sent event (HTML, section 9.2.5),
 // "name: value" and a line feed. A field is one line and an id has no NUL, so
 // CR, LF and NUL in value become U+FFFD; name is the caller's own constant.
@@ -151,15 +164,20 @@ func AppendField(b []byte, name, value string) []byte {
 // reader gets text back with a line feed in the place of each.
 func AppendData(b []byte, text string) []byte {
 	for {
-		end := strings.IndexAny(text, "\r\n")
-		if end < 0 {
-			return appendDataLine(b, text)
+		line, rest, more := strings.Cut(text, "\n")
+		if more {
+			line = strings.TrimSuffix(line, "\r") // of CRLF
 		}
-		b = appendDataLine(b, text[:end])
-		if text[end] == '\r' && strings.HasPrefix(text[end+1:], "\n") {
-			end++
+		for strings.IndexByte(line, '\r') >= 0 {
+			var before string
+			before, line, _ = strings.Cut(line, "\r")
+			b = appendDataLine(b, before)
 		}
-		text = text[end+1:]
+		b = appendDataLine(b, line)
+		if !more {
+			return b
+		}
+		text = rest
 	}
 }
 

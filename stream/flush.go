@@ -20,7 +20,6 @@ func (p *Page) flush() error {
 	p.writing = true
 	for p.unsent != nil && p.err == nil {
 		p.closeBatch()
-		p.disarm()
 		b, updates := p.unsent, p.waiting
 		p.unsent, p.waiting = nil, 0
 		err := p.write(*b)
@@ -31,10 +30,12 @@ func (p *Page) flush() error {
 		p.stats.Flushes++
 		p.stats.Bytes += len(*b)
 		p.stats.Updates += updates
-		releaseBuffer(b)
+		p.spareBuffer(b)
 	}
 	p.writing = false
-	p.idle.Broadcast()
+	if p.waiters > 0 {
+		p.idle.Broadcast()
+	}
 	return p.err
 }
 
@@ -42,9 +43,26 @@ func (p *Page) flush() error {
 // it only if there is more than the policy wants to keep.
 func (p *Page) follow() error {
 	for p.writing && p.err == nil && p.unsent != nil && len(*p.unsent) >= p.policy.bytes() {
-		p.idle.Wait()
+		p.wait()
 	}
 	return p.err
+}
+
+// wait waits until a write has ended.
+func (p *Page) wait() {
+	p.waiters++
+	p.idle.Wait()
+	p.waiters--
+}
+
+// spareBuffer keeps b for what comes next, until the page falls silent.
+func (p *Page) spareBuffer(b *buffer) {
+	if p.spare != nil || cap(*b) > maxPooled {
+		releaseBuffer(b)
+		return
+	}
+	*b = (*b)[:0]
+	p.spare = b
 }
 
 // flushWithin flushes now if what is unsent is large, else within d of the first
@@ -63,10 +81,20 @@ func (p *Page) flushWithin(d time.Duration) error {
 func (p *Page) arm(d time.Duration) {
 	p.armed = true
 	if p.due == nil {
-		p.due = time.AfterFunc(d, func() { p.Flush() })
+		p.due = time.AfterFunc(d, p.late)
 		return
 	}
 	p.due.Reset(d)
+}
+
+// late flushes what is unsent. The timer that calls it runs on when what it was
+// set for has left, because to stop it and set it again costs a third of a
+// flush; so now and then something leaves earlier than it has to.
+func (p *Page) late() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.armed = false
+	p.flush()
 }
 
 func (p *Page) disarm() {
@@ -122,7 +150,11 @@ func (p *Page) close() {
 	defer p.mu.Unlock()
 	p.flush()
 	for p.writing {
-		p.idle.Wait()
+		p.wait()
+	}
+	if p.spare != nil {
+		releaseBuffer(p.spare)
+		p.spare = nil
 	}
 	p.fail(ErrEnded)
 	p.disarm()
@@ -174,6 +206,9 @@ func (p *Page) tick() {
 	}
 	if u.ticks++; u.writes != u.seen {
 		u.seen, u.ticks = u.writes, 0
+	} else if p.spare != nil { // silent
+		releaseBuffer(p.spare)
+		p.spare = nil
 	}
 	switch {
 	case p.writing && u.ticks >= u.deadline:

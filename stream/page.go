@@ -85,7 +85,9 @@ type Page struct {
 
 	mu        sync.Mutex // guards the rest, and is not held during a write
 	idle      sync.Cond  // signalled when a write has ended
+	waiters   int        // on idle
 	unsent    *buffer    // nil when there is nothing
+	spare     *buffer    // the one before, empty; nil if it has been given back
 	open      bool       // the last batch in unsent is open
 	waiting   int        // updates in unsent
 	writing   bool
@@ -133,6 +135,9 @@ func (p *Page) send(events []Event) error {
 		e.Update = e.valid()
 		*b = p.transport.AppendEvent(*b, e)
 		p.waiting++
+		if err := p.flushWithin(0); err != nil { // what is large leaves in pieces
+			return err
+		}
 	}
 	return p.updated()
 }
@@ -229,7 +234,9 @@ func (w textWriter) Write(b []byte) (int, error) {
 // text returns the buffer of what is unsent.
 func (p *Page) text() *buffer {
 	if p.unsent == nil {
-		p.unsent = acquireBuffer()
+		if p.unsent, p.spare = p.spare, nil; p.unsent == nil {
+			p.unsent = acquireBuffer()
+		}
 	}
 	return p.unsent
 }

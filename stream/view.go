@@ -48,7 +48,7 @@ func (b *buffer) Write(p []byte) (int, error) {
 }
 
 // maxPooled is the size in bytes of the largest buffer that is kept for reuse.
-const maxPooled = 64 << 10
+const maxPooled = 128 << 10
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
