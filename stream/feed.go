@@ -44,8 +44,8 @@ func (f Feed) Follow(ctx context.Context, page *Page) error {
 
 // Ended reports whether the topic has ended.
 func (f Feed) Ended() bool {
-	log, err := f.hub.log(f.Topic)
-	return err == nil && log.hasEnded()
+	log := f.hub.find(f.Topic)
+	return log != nil && log.hasEnded()
 }
 
 // Query returns f's place as a query for the feed's URL, "after=ID".

@@ -18,25 +18,63 @@ func (p *Page) flush() error {
 		return p.follow()
 	}
 	p.writing = true
-	for p.unsent != nil && p.err == nil {
-		p.closeBatch()
-		b, updates := p.unsent, p.waiting
-		p.unsent, p.waiting = nil, 0
-		err := p.write(*b)
-		if err != nil {
-			p.fail(err)
-			break
+	for range maxTurns {
+		if p.unsent == nil || p.err != nil {
+			p.wrote()
+			return p.err
 		}
-		p.stats.Flushes++
-		p.stats.Bytes += len(*b)
-		p.stats.Updates += updates
-		p.spareBuffer(b)
+		p.writeUnsent()
 	}
-	p.writing = false
-	if p.waiters > 0 {
-		p.idle.Broadcast()
+	go p.relay() // ends when nothing is unsent; close waits for it
+	return p.err
+}
+
+// flushAll returns when nothing is unsent and nobody writes.
+func (p *Page) flushAll() error {
+	for p.err == nil && (p.unsent != nil || p.writing) {
+		if p.writing {
+			p.wait()
+		} else {
+			p.flush()
+		}
 	}
 	return p.err
+}
+
+// maxTurns is the number of writes that a sender makes in a row, all but the
+// first for others.
+const maxTurns = 4
+
+// relay goes on writing in the place of a sender who has written enough.
+func (p *Page) relay() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.unsent != nil && p.err == nil {
+		p.writeUnsent()
+	}
+	p.wrote()
+}
+
+// wrote says that nobody is writing any more.
+func (p *Page) wrote() {
+	p.writing = false
+	p.wake()
+}
+
+// writeUnsent makes one write of all that is unsent.
+func (p *Page) writeUnsent() {
+	p.closeBatch()
+	b, updates := p.unsent, p.waiting
+	p.unsent, p.waiting = nil, 0
+	p.wake()
+	if err := p.write(*b); err != nil {
+		p.fail(err)
+		return
+	}
+	p.stats.Flushes++
+	p.stats.Bytes += len(*b)
+	p.stats.Updates += updates
+	p.spareBuffer(b)
 }
 
 // follow leaves what is unsent to the goroutine that is writing, and waits for
@@ -48,11 +86,17 @@ func (p *Page) follow() error {
 	return p.err
 }
 
-// wait waits until a write has ended.
+// wait waits until a write begins or ends.
 func (p *Page) wait() {
 	p.waiters++
 	p.idle.Wait()
 	p.waiters--
+}
+
+func (p *Page) wake() {
+	if p.waiters > 0 {
+		p.idle.Broadcast()
+	}
 }
 
 // spareBuffer keeps b for what comes next, until the page falls silent.
@@ -133,14 +177,25 @@ func (p *Page) fail(err error) {
 	}
 	p.err = err
 	p.unsent = nil
+	p.wake()
 	p.cancel(err)
 }
 
-// gone ends the page because its browser has gone.
+// gone ends the page because its browser has gone, and a write to it.
 func (p *Page) gone() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.fail(ErrClientGone)
+	if p.writing {
+		p.cut()
+	}
+}
+
+// cut ends the write that is under way.
+func (p *Page) cut() {
+	if p.conn != nil {
+		p.conn.SetWriteDeadline(time.Unix(1, 0))
+	}
 }
 
 // close sends what is unsent and ends the page. When it returns, nobody uses
@@ -148,8 +203,8 @@ func (p *Page) gone() {
 func (p *Page) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.flush()
-	for p.writing {
+	p.flushAll()
+	for p.writing { // by who found the page failed
 		p.wait()
 	}
 	if p.spare != nil {
@@ -213,9 +268,7 @@ func (p *Page) tick() {
 	switch {
 	case p.writing && u.ticks >= u.deadline:
 		u.cut = true
-		if p.conn != nil {
-			p.conn.SetWriteDeadline(time.Unix(1, 0))
-		}
+		p.cut()
 	case !p.writing && !p.rendering && u.heartbeat > 0 && u.ticks+1 >= u.heartbeat:
 		p.closeBatch()
 		b := p.text()

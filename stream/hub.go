@@ -86,9 +86,14 @@ func (h *Hub) End(topic string) error {
 // Has reports whether topic exists: whether it has been published to or a Feed
 // of it has been made.
 func (h *Hub) Has(topic string) bool {
+	return h.find(topic) != nil
+}
+
+// find returns the log of topic, nil if there is none.
+func (h *Hub) find(topic string) *log {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return h.topics[topic] != nil
+	return h.topics[topic]
 }
 
 // Subscribe returns the events of topic that follow the id after, and goes on
@@ -139,10 +144,7 @@ func (h *Hub) Feed(topic string) Feed {
 
 // log returns the log of topic, and makes it if there is none.
 func (h *Hub) log(topic string) (*log, error) {
-	h.mu.RLock()
-	l := h.topics[topic]
-	h.mu.RUnlock()
-	if l != nil {
+	if l := h.find(topic); l != nil {
 		return l, nil
 	}
 	if err := CheckTopic(topic); err != nil {
@@ -156,7 +158,7 @@ func (h *Hub) log(topic string) (*log, error) {
 	if h.topics == nil {
 		h.topics = make(map[string]*log)
 	}
-	l = newLog(h.retention())
+	l := newLog(h.retention())
 	h.topics[topic] = l
 	return l, nil
 }

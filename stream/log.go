@@ -20,13 +20,14 @@ type log struct {
 	retention retention
 	birth     uint64
 
-	mu     sync.Mutex // guards the rest
-	events []Event    // oldest first; what has been handed out is never changed
-	times  []int64    // when each came, in microseconds since 1970
-	last   uint64     // the id of the newest event, birth if there was none
-	bytes  int        // the size of events
-	ended  bool
-	more   chan struct{} // closed at the next change; nil if nobody waits
+	mu        sync.Mutex // guards the rest
+	events    []Event    // oldest first; what has been handed out is never changed
+	times     []int64    // when each came, in microseconds since 1970
+	last      uint64     // the id of the newest event, birth if there was none
+	bytes     int        // the size of events
+	forgotten int        // events in front of events that its array still holds
+	ended     bool
+	more      chan struct{} // closed at the next change; nil if nobody waits
 }
 
 // retention bounds what a log keeps.
@@ -88,6 +89,10 @@ func (l *log) forget() {
 		}
 	}
 	l.events, l.times = l.events[n:], l.times[n:]
+	if l.forgotten += n; l.forgotten > len(l.events) {
+		l.events, l.times = slices.Clone(l.events), slices.Clone(l.times) // frees what is forgotten
+		l.forgotten = 0
+	}
 }
 
 func size(u Update) int { return len(u.Action) + len(u.Target) + len(u.HTML) }

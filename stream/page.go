@@ -123,14 +123,14 @@ func (p *Page) SendEvents(events ...Event) error {
 }
 
 func (p *Page) send(events []Event) error {
-	switch {
-	case p.err != nil:
+	if p.err != nil {
 		return p.err
-	case p.rendering:
-		p.held = append(p.held, events...)
-		return nil
 	}
-	for _, e := range events {
+	for i, e := range events {
+		if p.rendering { // since what was large has left
+			p.held = append(p.held, events[i:]...)
+			return p.err
+		}
 		b := p.batch()
 		e.Update = e.valid()
 		*b = p.transport.AppendEvent(*b, e)
@@ -179,11 +179,11 @@ func (p *Page) setRendering(on bool) {
 	}
 }
 
-// Flush sends what is unsent.
+// Flush sends what is unsent, and returns when it has left.
 func (p *Page) Flush() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.flush()
+	return p.flushAll()
 }
 
 // Rows returns rows for the loop of a template that page renders: each turn of

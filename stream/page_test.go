@@ -238,3 +238,26 @@ func TestRowsEndWithThePage(t *testing.T) {
 		t.Errorf("%d turns after the browser has gone, want 1", turns)
 	}
 }
+
+// What is large leaves in pieces; a rendering that begins between two of them
+// must not have the next in its middle.
+func TestALargeBatchDoesNotComeInTheMiddleOfARendering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := held()
+		page := open(Response{Flush: Flush{Bytes: 10}, Heartbeat: -1, WriteTimeout: time.Hour}, w)
+		go page.SendEvents(Event{Update: Remove("aaaaaaaa")}, Event{Update: Remove("bbbbbbbb")})
+		synctest.Wait()
+		go page.Render(view(func(to io.Writer) {
+			io.WriteString(to, "<p ")
+			time.Sleep(time.Minute)
+			io.WriteString(to, "id=p>")
+		}))
+		synctest.Wait()
+		close(w.pass)
+		time.Sleep(time.Hour)
+		page.end(nil)
+		if got := strings.Join(w.take(), ""); !strings.Contains(got, "<p id=p>") || strings.Count(got, "bbbbbbbb") != 1 {
+			t.Errorf("the page gets %q", got)
+		}
+	})
+}

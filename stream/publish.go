@@ -78,11 +78,15 @@ func publishStatus(err error) int {
 // allow reports whether req has one of the keys, and answers it if not. It takes
 // the same time for every wrong key.
 func (p Publisher) allow(req *fasthttp.RequestCtx) bool {
-	given := sha256.Sum256(bytes.TrimPrefix(req.Request.Header.Peek(fasthttp.HeaderAuthorization), []byte("Bearer ")))
+	scheme, token, _ := bytes.Cut(req.Request.Header.Peek(fasthttp.HeaderAuthorization), []byte(" "))
+	given := sha256.Sum256(bytes.TrimSpace(token))
 	found := 0
 	for _, key := range p.Keys {
 		want := sha256.Sum256([]byte(key))
 		found |= subtle.ConstantTimeCompare(given[:], want[:])
+	}
+	if !bytes.EqualFold(scheme, []byte("Bearer")) || len(bytes.TrimSpace(token)) == 0 {
+		found = 0
 	}
 	if found == 0 {
 		req.Error("publishing needs the header \"Authorization: Bearer KEY\" with a key of this server: see --publish-key, or what it printed at its start\n", fasthttp.StatusUnauthorized)

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -68,7 +67,7 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	if r.Transport == nil {
 		r.Transport = Script{Nonce: Nonce(req)}
 	}
-	if _, ok := r.Transport.(SSE); ok && LastEventIDDone(req) {
+	if r.Transport.Name() == (SSE{}).Name() && LastEventIDDone(req) {
 		req.SetStatusCode(fasthttp.StatusNoContent)
 		return
 	}
@@ -81,13 +80,33 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 
 	s := &session{Response: r, path: string(req.Path()), conn: req.Conn(), server: serverContext(req.Done())}
 	switch {
-	case req.IsHead():
+	case req.IsHead() && req.Request.Header.IsHTTP11():
 		header.SetContentLength(-1)
+	case req.IsHead():
+		header.SetContentLength(untilClose)
 	case !req.Request.Header.IsHTTP11():
 		s.serveUntilClose(req)
 	default:
+		req.SetUserValue(sessionKey{}, deadline{s.conn})
 		req.Response.SetBodyStream(s, -1)
 	}
+}
+
+// untilClose is the content length of a body that ends with its connection.
+const untilClose = -2
+
+type sessionKey struct{}
+
+// A deadline is a value of a request: fasthttp closes it when the response has
+// left, its end included.
+type deadline struct{ conn net.Conn }
+
+// Close lifts the deadline that run has left for the end of the response.
+func (d deadline) Close() error {
+	if d.conn == nil {
+		return nil
+	}
+	return d.conn.SetWriteDeadline(time.Time{})
 }
 
 // streamHeaders keeps caches, proxies and content sniffers from holding or
@@ -152,31 +171,29 @@ func (s *session) WriteTo(w io.Writer) (int64, error) {
 // the connection.
 func (s *session) serveUntilClose(req *fasthttp.RequestCtx) {
 	header := &req.Response.Header
-	header.SetContentLength(-2) // until the connection closes
-	header.SetStatusCode(fasthttp.StatusOK)
+	header.SetContentLength(untilClose)
 	head := append([]byte(nil), header.Header()...)
 	req.HijackSetNoResponse(true)
 	req.Hijack(func(conn net.Conn) {
 		defer conn.Close()
-		w := bufio.NewWriterSize(conn, len(head))
-		w.Write(head)
-		s.run(headWriter{w, conn})
+		s.run(&headWriter{head, conn})
 	})
 }
 
 // headWriter puts the head in front of the first write, so that both leave
 // together.
 type headWriter struct {
-	head *bufio.Writer
+	head []byte
 	conn net.Conn
 }
 
-func (w headWriter) Write(b []byte) (int, error) {
-	if w.head.Buffered() > 0 {
-		w.head.Write(b)
-		return len(b), w.head.Flush()
+func (w *headWriter) Write(b []byte) (int, error) {
+	if w.head == nil {
+		return w.conn.Write(b)
 	}
-	return w.conn.Write(b)
+	_, err := w.conn.Write(append(w.head, b...))
+	w.head = nil
+	return len(b), err
 }
 
 // run serves the stream to w and returns its page when it has ended.
@@ -196,9 +213,15 @@ func (s *session) run(w io.Writer) *Page {
 	if s.conn != nil {
 		s.conn.SetWriteDeadline(time.Time{}) // the server's is for the whole response
 	}
-	defer page.close()
+	timeout := orDefault(s.WriteTimeout, defaultWriteTimeout)
+	defer func() {
+		page.close()
+		if s.conn != nil && page.err == ErrEnded {
+			s.conn.SetWriteDeadline(time.Now().Add(timeout)) // for the end, which fasthttp writes
+		}
+	}()
 	defer watchClose(s.conn, page.gone)()
-	page.start(orDefault(s.WriteTimeout, defaultWriteTimeout), orDefault(s.Heartbeat, defaultHeartbeat))
+	page.start(timeout, orDefault(s.Heartbeat, defaultHeartbeat))
 	s.finish(ctx, page, s.play(ctx, page))
 	return page
 }

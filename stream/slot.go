@@ -55,8 +55,9 @@ func (p *Page) fill(ctx context.Context, slot Slot) {
 	}
 	filled := make(chan outcome, 1)
 	go func() {
-		update, err := slot.update(slotCtx)
-		filled <- outcome{update, err}
+		o := outcome{err: errNoView}
+		defer func() { filled <- o }() // also when View ends its goroutine
+		o.update, o.err = slot.update(slotCtx)
 	}()
 
 	select {
@@ -67,6 +68,8 @@ func (p *Page) fill(ctx context.Context, slot Slot) {
 		<-filled
 	}
 }
+
+var errNoView = errors.New("the slot's View has ended its goroutine")
 
 // settle sends what a slot has come to.
 func (p *Page) settle(ctx context.Context, slot Slot, update Update, err error) {

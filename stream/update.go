@@ -120,6 +120,9 @@ func (u Update) Check() error {
 	case ActionEmit:
 		return checkEventName(u.Target)
 	case ActionTitle, ActionReload:
+		if u.Target != "" {
+			return fmt.Errorf("%w: the target %q: %s has none", ErrUpdate, u.Target, u.Action)
+		}
 		return nil
 	}
 	return fmt.Errorf("%w: the action %q: it must be one of append, prepend, before, after, replace, inner, remove, attr, title, emit, reload", ErrUpdate, u.Action)
