@@ -8,7 +8,7 @@ import (
 )
 
 func TestTheFrameIsADocumentWhoseScriptsCallThePage(t *testing.T) {
-	f := Frame{stream.Script{Nonce: "N"}}
+	f := Frame{Script: stream.Script{Nonce: "N"}}
 	b := f.AppendStart(nil)
 	b = f.AppendOpen(b)
 	b = f.AppendEvent(b, stream.Event{ID: 7, Update: stream.Append("log", stream.Text("</script>"))})
