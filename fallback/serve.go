@@ -85,7 +85,7 @@ func serve(req *fasthttp.RequestCtx, r stream.Response, at place) {
 		sse.Beat = beat > 0
 		r.Transport = sse
 	case transportFrame:
-		r.Transport = Frame{Script: stream.Script{Nonce: stream.Nonce(req)}, Beat: beat > 0}
+		r.Transport = Frame{Script: stream.Script{Nonce: stream.Nonce(req)}, Beat: beat > 0, Prelude: preludeFor(string(req.UserAgent()))}
 		r.Limit = frameLimit
 	case transportPoll:
 		r.Transport, r.Flush, r.Wait = Poll{}, pollFlush, wait
