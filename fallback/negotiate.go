@@ -14,6 +14,7 @@ const (
 	transportScript = "script"
 	transportSSE    = "sse"
 	transportFrame  = "frame"
+	transportPoll   = "poll"
 )
 
 // mediaTypes are what a request accepts when it wants a transport.
@@ -21,6 +22,7 @@ var mediaTypes = map[string]string{
 	transportScript: "text/html",
 	transportFrame:  "text/html",
 	transportSSE:    "text/event-stream",
+	transportPoll:   "application/json",
 }
 
 // choose returns the transport that req asks for among offers, by the query's

@@ -1,14 +1,13 @@
 // The browser's half of Foreverframe. Every transport ends in ff(action, target,
-// html, id), which changes the page; the rest finds a transport that works.
-// ES3 syntax, no dependency.
+// html, id), which changes the page; the rest finds a transport that works and
+// keeps it. ES3 syntax, no dependency.
 (function (window, document) {
   var root = document.documentElement;
-  var last = 0; // the id of the last event that the page has seen
+  var last = 0; // the id of the last event that the page has got
   var listeners = {}; // functions by "on " and the name of their event
-  var feed = null; // the open connection, and how to close it
 
-  // One function for each action. Those of elements take the target and the
-  // content, those of pages the target's name and the content.
+  // What changes the page: one function for each action. Those of elements take
+  // the target and the content, those of pages the target's name and the content.
 
   var elements = {
     append: insert("beforeend"),
@@ -30,7 +29,7 @@
   var pages = {
     title: function (_, text) { document.title = text; },
     emit: emit,
-    reload: function () { window.location.reload(); },
+    reload: reload,
     done: function () { state("done"); },
     fail: function () { state("failed"); }
   };
@@ -74,11 +73,15 @@
   // script that calls it. An event that the page has seen is not applied again.
   function ff(action, target, html, id) {
     if (!action) { return sweep(document); }
-    if (id) {
-      if (id <= last) { return; }
-      last = id;
-    }
-    apply(action, target, html || "");
+    if (fresh(id)) { apply(action, target, html || ""); }
+  }
+
+  // fresh moves the page's place to id and reports whether it was before it.
+  function fresh(id) {
+    if (!id) { return true; }
+    if (id <= last) { return false; }
+    last = id;
+    return true;
   }
 
   function sweep(doc) {
@@ -86,11 +89,18 @@
     remove(doc.currentScript || scripts[scripts.length - 1]);
   }
 
+  // A page that has just loaded itself again waits before it does so once more.
+  function reload() {
+    var age = now() - (store("ff-reload") || 0);
+    store("ff-reload", now());
+    window.setTimeout(function () { window.location.reload(); }, age > 10000 ? 0 : 10000);
+  }
+
   ff.on = function (name, listener) {
     var key = "on " + name;
     if (!listeners[key]) {
       listeners[key] = [];
-      if (feed && feed.listen) { feed.listen(name); }
+      if (road && road.listen) { road.listen(name); }
     }
     listeners[key].push(listener);
   };
@@ -116,76 +126,263 @@
 
   // The state of the page is an attribute of its root, for style sheets, and an
   // event: connecting, open, waiting (to connect again), done, failed, closed.
-  function state(now) {
-    if (now === ff.state) { return; }
-    ff.state = now;
-    root.setAttribute("data-ff-state", now);
-    emit("state", now);
+  function state(next) {
+    if (next === ff.state) { return; }
+    ff.state = next;
+    root.setAttribute("data-ff-state", next);
+    emit("state", next);
   }
 
-  // The connection.
+  function now() { return +new Date(); }
 
-  // follow connects the page to the feed at url, over SSE where the browser has
-  // it, else over a hidden frame, and again whenever the connection ends before
-  // the feed does.
-  ff.follow = function (url) {
-    var known = /[?&]after=(\d+)/.exec(url), timer;
-    if (known) {
-      last = Math.max(last, +known[1]);
-      url = url.replace(/([?&])after=\d+&?/, "$1").replace(/[?&]$/, "");
-    }
+  // store keeps value for this tab, or returns what it has kept; a browser
+  // without storage keeps nothing.
+  function store(key, value) {
+    try {
+      if (value === undefined) { return window.sessionStorage.getItem(key); }
+      window.sessionStorage.setItem(key, value);
+    } catch (e) { /* forbidden or missing */ }
+  }
 
-    function address(query) {
-      if (last || known) { query.push("after=" + last); }
-      return query.length ? url + (url.indexOf("?") < 0 ? "?" : "&") + query.join("&") : url;
-    }
+  // The connection. A road is one transport, opened by a function of the same
+  // name: it calls hear when anything has come, take for an event and lost when
+  // it has ended, and returns {close, listen, dead}, of which the last two may
+  // be missing.
 
-    function connect() {
-      state("connecting");
-      feed = (window.EventSource ? sse : frame)(address, over);
-      feed.cancel = function () { window.clearTimeout(timer); };
-    }
+  var roads = {sse: sse, frame: frame, poll: poll};
+  var url = ""; // of the feed, without its place
+  var placed = false; // the feed's events have places, so that tabs can share them
+  var choice = []; // the names of the roads to try, in order
+  var road = null; // the open one
+  var run = 0; // grows with each road, so that late calls of an old one are known
+  var heard = 0; // when something came last; 0 if nothing has on this road
+  var opened = 0; // when the road was opened
+  var beat = 15; // seconds after which a silent server says something
+  var patience = 5; // seconds until the first byte must be there
+  var retry = 2000; // milliseconds to wait before the next try, as the server says
+  var tries = 0; // in a row that failed
+  var silences = 0; // in a row that ended a road
+  var timer = null; // of the next try
+  var watch = null; // the watchdog
+  var queue = []; // events that wait to be applied together
+  var tabs = null; // the other tabs of the feed, if they share its connection
 
-    // over is called when a connection has ended: for good if it says how.
-    function over(end) {
-      if (end) { return close(end); }
-      feed.close();
-      state("waiting");
-      timer = window.setTimeout(connect, 1000 + Math.random() * 2000);
-    }
-
-    close("closed");
-    connect();
+  // follow connects the page to the feed at address: over server-sent events, a
+  // hidden frame or polling, whichever works, and again whenever the connection
+  // ends before the feed does.
+  ff.follow = function (address) {
+    var place = /[?&]after=(\d+)/.exec(address);
+    stop("closed");
+    placed = !!place;
+    last = place ? Math.max(last, +place[1]) : last;
+    url = address.replace(/([?&])after=\d+&?/, "$1").replace(/[?&]$/, "");
+    begin();
   };
 
-  ff.close = function () { close("closed"); };
+  function begin() {
+    choice = allowed();
+    watch = window.setInterval(guard, 1000);
+    state("connecting");
+    if (placed && window.BroadcastChannel && window.Promise && window.navigator.locks) {
+      tabs = share();
+    } else {
+      connect();
+    }
+  }
 
-  function close(end) {
-    if (!feed) { return; }
-    feed.cancel();
-    feed.close();
-    feed = null;
+  ff.close = function () { stop("closed"); };
+
+  // stop ends the connection for good, or until the page is shown again.
+  function stop(end) {
+    if (!watch) { return; }
+    window.clearInterval(watch);
+    watch = null;
+    leave();
+    if (tabs) { tabs.leave(); }
+    tabs = null;
+    drain();
     state(end);
   }
 
-  function sse(address, over) {
-    var source = new window.EventSource(address([]), {withCredentials: true}), seen = "", heard = {}, name;
+  // finish is stop for all tabs: the feed itself has ended.
+  function finish(end) {
+    if (tabs) { tabs.say({end: end}); }
+    stop(end);
+  }
+
+  // leave closes the road and forgets the next try.
+  function leave() {
+    run++;
+    window.clearTimeout(timer);
+    if (road) { road.close(); }
+    road = null;
+  }
+
+  // allowed returns the roads that the browser and the page allow, the one that
+  // worked last first.
+  function allowed() {
+    var body = document.body, names = body && body.getAttribute("data-ff-transports"), all, i, before = store("ff-transport");
+    beat = +(body && body.getAttribute("data-ff-beat")) || beat;
+    patience = Math.min(patience, beat * 2);
+    all = names ? names.split(/[ ,]+/) : ["sse", "frame", "poll"];
+    if (!window.EventSource) { all = without(all, "sse"); }
+    for (i = 0; i < all.length; i++) {
+      if (all[i] === before) { return all.slice(i); }
+    }
+    return all;
+  }
+
+  function without(all, name) {
+    var rest = [], i;
+    for (i = 0; i < all.length; i++) {
+      if (all[i] !== name) { rest.push(all[i]); }
+    }
+    return rest;
+  }
+
+  // address returns the feed's URL with the page's place and what else is asked.
+  function address(query) {
+    var all = query ? [query] : [];
+    if (placed || last) { all.push("after=" + last); }
+    return all.length ? url + (url.indexOf("?") < 0 ? "?" : "&") + all.join("&") : url;
+  }
+
+  function connect() {
+    var mine, name = choice[0];
+    leave();
+    mine = run;
+    heard = 0;
+    opened = now();
+    ff.transport = name;
+    function current(f) {
+      return function (a, b, c, d) { if (mine === run) { f(a, b, c, d); } };
+    }
+    road = roads[name](current(hear), current(take), current(lost));
+  }
+
+  // hear notes that the road is alive. Something that the server says is alive
+  // by itself comes with how long to wait before another try.
+  function hear(wait) {
+    if (+wait) { retry = +wait; }
+    if (!heard) { store("ff-transport", choice[0]); }
+    if (tabs && (wait || !heard)) { tabs.say({state: "open"}); }
+    heard = now();
+    tries = 0;
+    state("open");
+  }
+
+  // take takes an event from the road.
+  function take(action, target, html, id) {
+    var before = last;
+    hear();
+    silences = 0;
+    if (action === "done") { return finish("done"); }
+    if (action === "fail") { return finish("failed"); }
+    if (action === "again") { return connect(); }
+    if (!fresh(id)) { return; }
+    if (tabs && id) { tabs.say({before: before, event: [action, target, html, id]}); }
+    later(action, target, html);
+  }
+
+  // later applies an event together with the others that arrive in one turn. A
+  // hidden page has slow timers, so there it happens at once.
+  function later(action, target, html) {
+    queue.push([action, target, html]);
+    if (document.hidden) { return drain(); }
+    if (queue.length === 1) { window.setTimeout(drain, 0); }
+  }
+
+  function drain() {
+    var all = queue, i;
+    queue = [];
+    for (i = 0; i < all.length; i++) { apply(all[i][0], all[i][1], all[i][2] || ""); }
+  }
+
+  // lost is called when a road has ended. One that has carried something is tried
+  // again; for one that has not, a single request tells whether the server or
+  // the road is at fault.
+  function lost() {
+    var mine;
+    if (heard || choice[0] === "poll") { return again(); }
+    leave();
+    mine = run;
+    state("waiting");
+    request("wait=0", function (status, events, wait) {
+      if (mine !== run) { return; }
+      if (status === 200) {
+        if (choice.length > 1) { choice = choice.slice(1); }
+        accept(events);
+        if (mine === run && watch) { connect(); }
+      } else {
+        refused(status, wait);
+      }
+    });
+  }
+
+  // refused tries again after an answer that is not the feed, unless the answer
+  // is final.
+  function refused(status, wait) {
+    if (status === 204) { return finish("done"); }
+    if (status >= 400 && status < 500 && status !== 408 && status !== 429) { return finish("failed"); }
+    again(wait);
+  }
+
+  // again tries again, later from try to try, and not when the others do.
+  function again(wait) {
+    var delay = Math.max(wait || 0, retry) + Math.random() * Math.min(30000, retry * (1 << Math.min(tries, 8)));
+    leave();
+    tries++;
+    state("waiting");
+    if (tabs) { tabs.say({state: "waiting"}); }
+    timer = window.setTimeout(connect, tries === 1 && !wait ? delay / 2 : delay);
+  }
+
+  // guard is the watchdog, called every second: a first byte that does not come
+  // is a proxy that holds it, and a silence is a dead connection.
+  function guard() {
+    if (tabs && !tabs.leads()) { return tabs.guard(); }
+    if (!road) { return; }
+    if (road.dead && road.dead()) { return lost(); }
+    if (!heard) {
+      if (now() - opened > patience * 1000 && choice[0] !== "poll") { lost(); }
+    } else if (now() - heard > (choice[0] === "poll" ? 60 : 2.5 * beat) * 1000) {
+      if (++silences > 1 && choice.length > 1) {
+        silences = 0;
+        choice = choice.slice(1);
+      }
+      state("connecting");
+      connect();
+    }
+  }
+
+  // accept takes events as polling brings them.
+  function accept(events) {
+    var i, e;
+    for (i = 0; i < events.length; i++) {
+      e = events[i];
+      if (e.action) { take(e.action, e.target, e.html, e.id); } else { take("emit", e.event, e.data, e.id); }
+    }
+  }
+
+  // sse is the road of server-sent events. The browser's own way to connect again
+  // cannot see a proxy that holds the stream, or a 503, so it is not used.
+  function sse(hear, take, lost) {
+    var source = new window.EventSource(address("beat=" + beat), {withCredentials: true}), seen = "", known = {}, name;
 
     // An EventSource repeats the last id for events that have none.
     function receive(action, target, html, event) {
       var id = event.lastEventId === seen ? 0 : +event.lastEventId;
       seen = event.lastEventId;
-      state("open");
-      ff(action, target, html, id);
+      take(action, target, html, id);
     }
 
     function listen(name) {
-      if (own["on " + name] || heard["on " + name]) { return; }
-      heard["on " + name] = 1;
+      if (own["on " + name] || known["on " + name]) { return; }
+      known["on " + name] = 1;
       source.addEventListener(name, function (event) { receive("emit", name, event.data, event); }, false);
     }
 
-    function hear(action) {
+    function follow(action) {
       source.addEventListener(action, function (event) {
         var end = event.data.indexOf("\n");
         if (end < 0) { return receive(action, event.data, "", event); }
@@ -193,63 +390,250 @@
       }, false);
     }
 
-    source.onopen = function () { state("open"); };
+    function close() { source.close(); }
+
     source.onerror = function () {
-      if (source.readyState === 2) { over(); } else { state("waiting"); }
+      close();
+      lost();
     };
-    for (name in elements) { hear(name); }
-    hear("title");
-    hear("reload");
-    source.addEventListener("done", function () { over("done"); }, false);
-    source.addEventListener("fail", function () { over("failed"); }, false);
+    source.addEventListener("beat", function (event) { hear(event.data); }, false);
+    for (name in elements) { follow(name); }
+    for (name in {title: 1, reload: 1, done: 1, fail: 1, again: 1}) { follow(name); }
     listen("message");
     for (name in listeners) { listen(name.substring(3)); }
-    return {listen: listen, close: function () { source.close(); }};
+    return {close: close, listen: listen, dead: function () { return source.readyState === 2; }};
   }
 
   // What the runtime itself tells listeners; it never comes over a connection.
   var own = {"on state": 1, "on trouble": 1, "on apply": 1};
 
-  function frame(address, over) {
-    var element = document.createElement("iframe"), style = element.style, live = true;
+  // frame is the road of the forever frame. When the server ends one to free its
+  // memory, the next one takes over at the page's place.
+  function frame(hear, take, lost) {
+    var element = document.createElement("iframe"), style = element.style, key = "f" + run + "_" + Math.random().toString(36).substring(2);
 
     function close() {
-      live = false;
-      remove(element);
+      delete ff.frames[key];
+      element.onload = null;
+      // A frame that is removed by its own script would take the script with it.
+      window.setTimeout(function () { remove(element); }, 0);
     }
 
-    // The document in the frame gets its own ff from here.
-    ff.frame = function (view) {
-      state("open");
+    // The document in the frame asks for its ff by a name that only it knows.
+    ff.frames[key] = function (view) {
+      hear();
       return function (action, target, html, id) {
-        if (!live) { return; }
         if (!action) { return sweep(view.document); }
-        if (action === "done") { return over("done"); }
-        if (action === "fail") { return over("failed"); }
-        ff(action, target, html, id);
+        if (action === "beat") { return hear(target); }
+        take(action, target, html, id);
       };
     };
 
-    element.onload = function () { if (live) { over(); } };
+    element.onload = function () { lost(); };
+    element.name = key;
     element.setAttribute("aria-hidden", "true");
     element.tabIndex = -1;
     style.position = "absolute";
     style.width = style.height = style.border = "0";
-    element.src = address(["transport=frame"]);
+    element.src = address("transport=frame&beat=" + beat); // before it is in the page: so it makes no entry in the history
     root.appendChild(element); // not to the body, whose children others move
     return {close: close};
   }
 
-  // A page names its feed on its body. A frame that opens before the page has
-  // loaded would keep the browser's sign of loading on.
+  ff.frames = {};
+
+  // ff.frame returns the ff of the document in view, one that does nothing if
+  // view is not a frame of this page's own.
+  ff.frame = function (view) {
+    var make = ff.frames[view.name];
+    return make ? make(view) : function () {};
+  };
+
+  // poll is the road of long polling: a request waits until there is something.
+  function poll(hear, take, lost) {
+    var going = request("wait=25", function (status, events, wait) {
+      var quick = now() - opened < 1000;
+      if (status !== 200) { return refused(status, wait); }
+      hear();
+      accept(events);
+      if (!road || road.going !== going) { return; }
+      if (quick && !events.length) { again(); } else { connect(); }
+    });
+    return {close: going, going: going};
+  }
+
+  // request asks for what follows the page's place, once, and tells then the
+  // status, the events and the milliseconds of a Retry-After. It returns a
+  // function that gives the request up.
+  function request(query, then) {
+    var xhr = window.XMLHttpRequest ? new window.XMLHttpRequest() : new window.ActiveXObject("Microsoft.XMLHTTP");
+
+    function close() {
+      then = function () {};
+      xhr.abort();
+    }
+
+    xhr.open("GET", address("transport=poll&" + query), true);
+    xhr.onreadystatechange = function () {
+      var status = 0, events = [], wait = 0;
+      if (xhr.readyState !== 4) { return; }
+      try {
+        status = xhr.status;
+        wait = 1000 * (+xhr.getResponseHeader("Retry-After") || 0);
+        if (status === 200) { events = parse(xhr.responseText); }
+      } catch (e) { status = 0; }
+      then(status, events, wait);
+    };
+    xhr.send(null);
+    return close;
+  }
+
+  // parse reads a JSON array of flat objects, also in a browser that has no JSON.
+  function parse(text) {
+    var token = /"((?:[^"\\]|\\.)*)"|[{}]|-?\d+/g, events = [], event, key, match;
+    if (window.JSON) { return window.JSON.parse(text); }
+    while ((match = token.exec(text))) {
+      if (match[0] === "{") {
+        event = {};
+        key = "";
+      } else if (match[0] === "}") {
+        events.push(event);
+      } else if (!key) {
+        key = match[1];
+      } else {
+        event[key] = match[0].charAt(0) === "\"" ? unescape(match[1]) : +match[0];
+        key = "";
+      }
+    }
+    return events;
+  }
+
+  function unescape(text) {
+    return text.replace(/\\(u[0-9a-fA-F]{4}|[\s\S])/g, function (_, code) {
+      if (code.length > 1) { return String.fromCharCode(parseInt(code.substring(1), 16)); }
+      return {b: "\b", f: "\f", n: "\n", r: "\r", t: "\t"}[code] || code;
+    });
+  }
+
+  // share joins the tabs that follow the same feed. One of them, who holds a lock,
+  // has the connection and says what comes; when it closes, the lock and the
+  // connection go to another, at its own place.
+  function share() {
+    var channel = new window.BroadcastChannel("ff " + url), leading = false, held = null, news = now(), release = null, left = false;
+
+    // catchUp asks once for what follows the page's place, and holds back
+    // meanwhile what the others say.
+    function catchUp() {
+      held = [];
+      request("wait=0", function (status, events) {
+        var all = held, i;
+        if (left || leading) { return; }
+        held = null;
+        if (status === 200) {
+          state("open");
+          for (i = 0; i < events.length; i++) { follow(events[i]); }
+        }
+        for (i = 0; i < all.length && !left; i++) { listen(all[i]); }
+      });
+    }
+
+    function follow(e) {
+      if (e.action === "done") { return stop("done"); }
+      if (fresh(e.id)) {
+        if (e.action) { later(e.action, e.target, e.html); } else { later("emit", e.event, e.data); }
+      }
+    }
+
+    function listen(said) {
+      if (said.end) { return stop(said.end); }
+      if (said.state) { state(said.state); }
+      if (!said.event || said.event[3] <= last) { return; }
+      if (held) { return held.push(said); }
+      if (said.before > last) {
+        catchUp();
+        return held.push(said);
+      }
+      last = said.event[3];
+      later(said.event[0], said.event[1], said.event[2]);
+    }
+
+    function lead() {
+      leading = true;
+      held = null;
+      connect();
+    }
+
+    channel.onmessage = function (message) {
+      news = now();
+      if (!leading && !left) { listen(message.data); }
+    };
+    window.navigator.locks.request("ff " + url, function () {
+      if (left) { return; }
+      lead();
+      return new window.Promise(function (resolve) { release = resolve; });
+    });
+    ff.transport = "tab";
+    window.setTimeout(function () { if (!leading && !left) { catchUp(); } }, 50);
+
+    return {
+      leads: function () { return leading; },
+      say: function (what) { if (leading) { channel.postMessage(what); } },
+      // A leader that says nothing any more may be frozen: then each for itself.
+      guard: function () { if (now() - news > 5 * beat * 1000) { lead(); } },
+      leave: function () {
+        left = true;
+        leading = false;
+        channel.close();
+        if (release) { release(); }
+      }
+    };
+  }
+
+  // The page. It names its feed on its body. A frame that opens before the page
+  // has loaded would keep the browser's sign of loading on.
   function start() {
-    var url = document.body && document.body.getAttribute("data-ff-feed");
-    if (url) { ff.follow(url); }
+    var feed = document.body && document.body.getAttribute("data-ff-feed");
+    if (feed) { ff.follow(feed); }
+  }
+
+  // A page that is put aside closes its connection, and opens it again when it
+  // comes back: some browsers would bring back a dead one.
+  function aside() {
+    if (watch) {
+      start.back = ff.state;
+      stop(ff.state);
+    }
+  }
+
+  function back(event) {
+    if (event.persisted && start.back) {
+      start.back = "";
+      begin();
+    }
+  }
+
+  // A link that turns out to be a download, or to have no content, silently
+  // kills the streams of the page in some browsers.
+  function clicked(event) {
+    var node = event.target, at = now();
+    while (node && node.nodeName !== "A") { node = node.parentNode; }
+    if (!node || !node.href || /^#|^javascript:/.test(node.getAttribute("href"))) { return; }
+    window.setTimeout(function () {
+      if (road && heard && heard < at) { connect(); }
+    }, 2000);
+  }
+
+  function online() {
+    if (watch && !road && ff.state === "waiting") { connect(); }
   }
 
   window.ff = ff;
   if (window.addEventListener) {
     window.addEventListener("load", start, false);
+    window.addEventListener("pagehide", aside, false);
+    window.addEventListener("pageshow", back, false);
+    window.addEventListener("online", online, false);
+    document.addEventListener("click", clicked, false);
   } else {
     window.attachEvent("onload", start);
   }

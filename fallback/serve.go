@@ -3,10 +3,24 @@ package fallback
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"foreverframe/stream"
 
 	"github.com/valyala/fasthttp"
+)
+
+// A forever frame takes memory in the browser for every script that has run in
+// it, until it is replaced: about 2 KB in the engines of today.
+var frameLimit = stream.Limit{Flushes: 2000, Bytes: 4 << 20, Age: 30 * time.Minute}
+
+// pollFlush lets updates that come close together share one answer to a poll.
+var pollFlush = stream.Flush{Every: 1 << 20, Delay: 5 * time.Millisecond}
+
+const (
+	defaultWait = 25 * time.Second // of a poll
+	maxWait     = 60 * time.Second
+	maxBeat     = 60 * time.Second // between heartbeats that the runtime asks for
 )
 
 // WantsPage reports whether req wants the page itself and not its updates: it
@@ -17,46 +31,102 @@ func WantsPage(req *fasthttp.RequestCtx) bool {
 		return false
 	}
 	vary(req)
-	name, err := choose(req, transportScript, transportSSE)
+	name, err := choose(req, transportScript, transportSSE, transportPoll)
 	return err == nil && name == transportScript
 }
 
-// Serve answers req with r over the transport that req asks for: r.Transport as
-// it is for a page that brings its own updates, if r has a shell; server-sent
-// events; the forever frame. If req asks for none of them it answers 406, or 400
-// for an unknown name, with a list.
-func Serve(req *fasthttp.RequestCtx, r stream.Response) { serve(req, r, false) }
+// Serve answers req with r over the transport that req asks for, by the query's
+// "transport" or the header Accept: "script", the page itself with its updates,
+// if r has a shell; "sse", server-sent events; "frame", the forever frame;
+// "poll", long polling, which waits for the query's "wait" in seconds. If req
+// asks for none of them it answers 406, or 400 for an unknown name, with a list.
+// The query's "beat" asks for heartbeats that scripts can see, after so many
+// seconds of silence.
+func Serve(req *fasthttp.RequestCtx, r stream.Response) { serve(req, r, place{}) }
 
-// serve answers an EventSource with 204 if there is nothing left to send.
-func serve(req *fasthttp.RequestCtx, r stream.Response, finished bool) {
-	offers := []string{transportSSE, transportFrame}
-	if r.Shell != nil {
-		offers = []string{transportScript, transportSSE, transportFrame}
-	}
+// A place is what a feed knows of where a browser is in it.
+type place struct {
+	finished bool          // nothing is left to send
+	catchUp  stream.Source // sends what there is and does not wait; nil if that is not known
+}
+
+func serve(req *fasthttp.RequestCtx, r stream.Response, at place) {
 	vary(req)
-	name, err := choose(req, offers...)
-	switch {
-	case err != nil && req.QueryArgs().Has("transport"):
+	name, err := choose(req, offers(r)...)
+	if err != nil {
+		req.Error(err.Error()+"\n", refusal(req))
+		return
+	}
+	beat, err := seconds(req, "beat", 0, maxBeat)
+	if err != nil {
 		req.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
 		return
-	case err != nil:
-		req.Error(err.Error()+"\n", fasthttp.StatusNotAcceptable)
+	}
+	wait, err := seconds(req, "wait", defaultWait, maxWait)
+	if err != nil {
+		req.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
 		return
-	case name == transportSSE && finished:
-		req.SetStatusCode(fasthttp.StatusNoContent)
-		return
-	case name == transportSSE:
+	}
+	if beat > 0 {
+		r.Heartbeat = beat
+	}
+	if name != transportScript {
 		r.Shell = nil
-		if _, ok := r.Transport.(stream.SSE); !ok {
-			r.Transport = stream.SSE{}
-		}
-	case name == transportFrame:
-		r.Shell = nil
-		r.Transport = Frame{stream.Script{Nonce: stream.Nonce(req)}}
-	default:
+	}
+	switch name {
+	case transportScript:
 		r.Transport = nil
+	case transportSSE:
+		if at.finished {
+			req.SetStatusCode(fasthttp.StatusNoContent)
+			return
+		}
+		sse, _ := r.Transport.(stream.SSE)
+		sse.Beat = beat > 0
+		r.Transport = sse
+	case transportFrame:
+		r.Transport = Frame{Script: stream.Script{Nonce: stream.Nonce(req)}, Beat: beat > 0, Prelude: preludeFor(string(req.UserAgent()))}
+		r.Limit = frameLimit
+	case transportPoll:
+		r.Transport, r.Flush, r.Wait = Poll{}, pollFlush, wait
+		if wait == 0 {
+			r.Wait = time.Second // for a source that cannot tell whether there is more
+			if at.catchUp != nil {
+				r.Source = at.catchUp
+			}
+		}
 	}
 	r.Serve(req)
+}
+
+// offers returns the transports that r can be served over.
+func offers(r stream.Response) []string {
+	all := []string{transportSSE, transportFrame, transportPoll}
+	if r.Shell != nil {
+		all = append([]string{transportScript}, all...)
+	}
+	return all
+}
+
+// refusal is the status for a request that asks for no transport there is.
+func refusal(req *fasthttp.RequestCtx) int {
+	if req.QueryArgs().Has("transport") {
+		return fasthttp.StatusBadRequest
+	}
+	return fasthttp.StatusNotAcceptable
+}
+
+// seconds returns the time that the query gives by name.
+func seconds(req *fasthttp.RequestCtx, name string, otherwise, most time.Duration) (time.Duration, error) {
+	text := string(req.QueryArgs().Peek(name))
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(text)
+	if d := time.Duration(n) * time.Second; err == nil && n >= 0 && d <= most {
+		return d, nil
+	}
+	return 0, fmt.Errorf("%s=%q: it must be a whole number of seconds from 0 to %d", name, text, int(most.Seconds()))
 }
 
 // vary tells caches that the answer depends on what req accepts.
@@ -70,10 +140,11 @@ func vary(req *fasthttp.RequestCtx) {
 }
 
 // ServeFeed answers req with feed over the transport that req asks for: an event
-// stream or, for text/html, the forever frame. It starts after the last event
-// that the browser has seen: the header Last-Event-ID, else the query's "after",
-// where 0 stands for all that is kept, else the feed's own place. An EventSource
-// that has all of a feed that has ended gets 204, No Content.
+// stream or, for text/html, the forever frame, or, for application/json, a poll.
+// It starts after the last event that the browser has seen: the header
+// Last-Event-ID, else the query's "after", where 0 stands for all that is kept,
+// else the feed's own place. An EventSource that has all of a feed that has ended
+// gets 204, No Content.
 func ServeFeed(req *fasthttp.RequestCtx, feed stream.Feed) {
 	if err := stream.CheckTopic(feed.Topic); err != nil {
 		req.Error(fmt.Sprintf("topic %q: %v\n", feed.Topic, err), fasthttp.StatusBadRequest)
@@ -90,5 +161,5 @@ func ServeFeed(req *fasthttp.RequestCtx, feed stream.Feed) {
 	if last == 0 && req.QueryArgs().Has("after") {
 		feed.After = 0
 	}
-	serve(req, stream.Response{Source: feed.Follow}, finished)
+	serve(req, stream.Response{Source: feed.Follow}, place{finished: finished, catchUp: feed.CatchUp})
 }

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -24,10 +25,7 @@ type Feed struct {
 // when the topic has ended, and an error that wraps ErrGap, having told the page
 // to reload, when events are missing.
 func (f Feed) Follow(ctx context.Context, page *Page) error {
-	after := f.After
-	if page.LastEventID != 0 {
-		after = page.LastEventID
-	}
+	after := cmp.Or(page.LastEventID, f.After)
 	for events, err := range f.hub.Subscribe(ctx, f.Topic, after) {
 		if errors.Is(err, ErrGap) {
 			page.SendEvents(Event{ID: f.hub.Feed(f.Topic).After, Update: Reload()})
@@ -40,6 +38,19 @@ func (f Feed) Follow(ctx context.Context, page *Page) error {
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// errCaughtUp says that a source has sent all that there is.
+var errCaughtUp = errors.New("caught up")
+
+// CatchUp is a Source for a Response with a Wait: like Follow, but it does not
+// wait for new events.
+func (f Feed) CatchUp(ctx context.Context, page *Page) error {
+	after := cmp.Or(page.LastEventID, f.After)
+	if log := f.hub.find(f.Topic); log != nil && !log.hasEnded() && log.place() == after {
+		return errCaughtUp
+	}
+	return f.Follow(ctx, page)
 }
 
 // Ended reports whether the topic has ended.

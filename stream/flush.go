@@ -63,6 +63,7 @@ func (p *Page) wrote() {
 
 // writeUnsent makes one write of all that is unsent.
 func (p *Page) writeUnsent() {
+	ends := p.ends()
 	p.closeBatch()
 	b, updates := p.unsent, p.waiting
 	p.unsent, p.waiting = nil, 0
@@ -75,6 +76,42 @@ func (p *Page) writeUnsent() {
 	p.stats.Bytes += len(*b)
 	p.stats.Updates += updates
 	p.spareBuffer(b)
+	if ends {
+		p.fail(ErrEnded)
+	}
+}
+
+// ends reports whether the write of what is unsent is the page's last, and adds
+// a word to it if the browser is to connect again.
+func (p *Page) ends() bool {
+	if p.over || p.once && p.waiting > 0 {
+		return true
+	}
+	if p.waiting == 0 || p.sentID == 0 || !p.full() {
+		return false
+	}
+	b := p.batch()
+	*b = p.transport.AppendEvent(*b, Event{Update: Update{Action: ActionAgain}})
+	return true
+}
+
+// full reports whether the page's limit is reached with what is unsent.
+func (p *Page) full() bool {
+	l := p.limit
+	return p.old ||
+		l.Flushes > 0 && p.stats.Flushes+1 >= l.Flushes ||
+		l.Bytes > 0 && p.stats.Bytes+len(*p.unsent) >= l.Bytes
+}
+
+// conclude ends a page of one batch, an empty one if nothing has been sent.
+func (p *Page) conclude() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil {
+		p.over = true
+		p.batch()
+		p.flush()
+	}
 }
 
 // follow leaves what is unsent to the goroutine that is writing, and waits for
@@ -222,6 +259,7 @@ func (p *Page) close() {
 type pulse struct {
 	timer     *time.Timer
 	every     time.Duration
+	born      time.Time
 	deadline  int  // ticks that a write may take
 	heartbeat int  // ticks of silence before a heartbeat; 0 means none
 	writes    uint // started so far
@@ -239,6 +277,7 @@ func (p *Page) start(deadline, heartbeat time.Duration) {
 	}
 	every = max(every/2, time.Millisecond)
 	p.pulse.every = every
+	p.pulse.born = time.Now()
 	p.pulse.deadline = int(deadline / every)
 	p.pulse.heartbeat = int(max(heartbeat, 0) / every)
 	p.mu.Lock()
@@ -265,6 +304,7 @@ func (p *Page) tick() {
 		releaseBuffer(p.spare)
 		p.spare = nil
 	}
+	p.old = p.limit.Age > 0 && time.Since(u.born) >= p.limit.Age
 	switch {
 	case p.writing && u.ticks >= u.deadline:
 		u.cut = true

@@ -96,6 +96,11 @@ type Page struct {
 	err       error       // once set, nothing is sent any more
 	due       *time.Timer // flushes what is unsent; nil until it is needed
 	armed     bool        // due is running
+	limit     Limit
+	old       bool   // limit.Age has passed
+	once      bool   // the page ends with its first batch
+	over      bool   // the page ends with its next write
+	sentID    uint64 // of the newest event that has one
 	pulse     pulse
 	stats     Stats
 }
@@ -135,6 +140,7 @@ func (p *Page) send(events []Event) error {
 		e.Update = e.valid()
 		*b = p.transport.AppendEvent(*b, e)
 		p.waiting++
+		p.sentID = max(p.sentID, e.ID)
 		if err := p.flushWithin(0); err != nil { // what is large leaves in pieces
 			return err
 		}

@@ -35,9 +35,24 @@ type Response struct {
 	// Heartbeat is the longest silence of the stream. Zero means 15 s, less
 	// than zero means for ever.
 	Heartbeat time.Duration
+	// Limit bounds a stream of events with ids: when it is reached, the browser
+	// is told to connect again, and goes on where it is. The zero value is no
+	// limit.
+	Limit Limit
+	// Wait makes the response one batch, the first that leaves, or an empty one
+	// if there is none in so long. Zero means a stream. Long polling is its use.
+	Wait time.Duration
 	// Log receives what goes wrong. A browser that leaves is nothing wrong.
 	// Nil means slog.Default().
 	Log *slog.Logger
+}
+
+// A Limit bounds one response, for a transport that takes memory in the browser
+// until its response has ended. Zero values mean no bound.
+type Limit struct {
+	Flushes int           // writes, each a script in the browser
+	Bytes   int           // of the body
+	Age     time.Duration // measured as coarsely as the write timeout
 }
 
 const (
@@ -206,6 +221,8 @@ func (s *session) run(w io.Writer) *Page {
 		out:         w,
 		conn:        s.conn,
 		cancel:      cancel,
+		limit:       s.Limit,
+		once:        s.Wait > 0,
 		log:         s.logger(),
 		path:        s.path,
 	}
@@ -222,6 +239,9 @@ func (s *session) run(w io.Writer) *Page {
 	}()
 	defer watchClose(s.conn, page.gone)()
 	page.start(timeout, orDefault(s.Heartbeat, defaultHeartbeat))
+	if s.Wait > 0 {
+		defer time.AfterFunc(s.Wait, page.conclude).Stop()
+	}
 	s.finish(ctx, page, s.play(ctx, page))
 	return page
 }
@@ -263,6 +283,8 @@ func (s *session) finish(ctx context.Context, page *Page, err error) {
 	case err == nil && ctx.Err() == nil:
 		page.say(ActionDone)
 	case errors.Is(err, ErrGap):
+	case err == errCaughtUp:
+		page.conclude()
 	case ctx.Err() != nil && !panicked:
 	default:
 		page.log.Error("page", "page", s.path, "transport", s.Transport.Name(), "err", err)

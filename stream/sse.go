@@ -17,6 +17,10 @@ type SSE struct {
 	// a random time from two to four seconds, so that browsers which lost
 	// their connections together do not come back together.
 	Retry time.Duration
+	// Beat makes heartbeats events named "beat", which scripts can see, the
+	// first at the start; their data is the retry time in milliseconds.
+	// Without it they are comments.
+	Beat bool
 }
 
 // doneID is the id of a finished stream's last event. An EventSource that
@@ -34,11 +38,27 @@ func (SSE) Header(h *fasthttp.ResponseHeader) {
 // AppendStart appends the retry field. It is not a block of its own, which many
 // clients take for an empty event: it belongs to the block of the first event.
 func (s SSE) AppendStart(b []byte) []byte {
-	retry := s.Retry
-	if retry <= 0 {
-		retry = 2*time.Second + rand.N(2*time.Second)
+	retry := Jitter(s.Retry)
+	b = AppendField(b, "retry", strconv.FormatInt(retry.Milliseconds(), 10))
+	if s.Beat {
+		b = s.AppendEvent(b, Beat(retry))
 	}
-	return AppendField(b, "retry", strconv.FormatInt(retry.Milliseconds(), 10))
+	return b
+}
+
+// Jitter returns retry, or a random time from two to four seconds if it is not
+// set: how long a browser should wait before it connects again.
+func Jitter(retry time.Duration) time.Duration {
+	if retry > 0 {
+		return retry
+	}
+	return 2*time.Second + rand.N(2*time.Second)
+}
+
+// Beat is a heartbeat that scripts can see, with the time after which a browser
+// should connect again if it loses its connection.
+func Beat(retry time.Duration) Event {
+	return Event{Update: Update{ActionBeat, strconv.FormatInt(retry.Milliseconds(), 10), ""}}
 }
 
 // AppendOpen appends nothing.
@@ -73,5 +93,10 @@ func (SSE) AppendEvent(b []byte, e Event) []byte {
 func (SSE) AppendClose(b []byte) []byte { return b }
 
 // AppendHeartbeat appends a comment: a lone line, because a block of its own is
-// an empty event to many clients.
-func (SSE) AppendHeartbeat(b []byte) []byte { return append(b, ":\n"...) }
+// an empty event to many clients. With Beat it appends an event.
+func (s SSE) AppendHeartbeat(b []byte) []byte {
+	if s.Beat {
+		return s.AppendEvent(b, Beat(Jitter(s.Retry)))
+	}
+	return append(b, ":\n"...)
+}

@@ -23,6 +23,8 @@ const (
 	ActionReload  = "reload"  // the page loads itself again
 	ActionDone    = "done"    // nothing more will come; sent by Response
 	ActionFail    = "fail"    // the source has failed; sent by Response
+	ActionAgain   = "again"   // the browser connects again at once; sent by Response
+	ActionBeat    = "beat"    // the server is alive; sent by Response
 )
 
 // An Update is one change to one element of a page. It is plain data, made when
@@ -150,7 +152,7 @@ func checkEventName(name string) error {
 func reserved(name string) bool {
 	switch name {
 	case ActionAppend, ActionPrepend, ActionBefore, ActionAfter, ActionReplace, ActionInner, ActionRemove,
-		ActionAttr, ActionTitle, ActionEmit, ActionReload, ActionDone, ActionFail, "open", "error", "state", "apply", "trouble":
+		ActionAttr, ActionTitle, ActionEmit, ActionReload, ActionDone, ActionFail, ActionAgain, ActionBeat, "open", "error", "state", "apply", "trouble":
 		return true
 	}
 	return false
