@@ -68,7 +68,7 @@ func (c Client) read(ctx context.Context, u *url.URL, header http.Header, t Tran
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	err = ask(conn, u, header, t, event)
-	if err == nil {
+	if err == nil || err == errAgain {
 		return ctx.Err()
 	}
 	return err
@@ -88,7 +88,21 @@ func ask(conn *connection, u *url.URL, header http.Header, t Transport, event fu
 	case answer.StatusCode != http.StatusOK:
 		return StatusError(answer.StatusCode)
 	}
-	return t.Read(answer.Body, event)
+	return t.Read(body{answer.Body, conn}, event)
+}
+
+// A body that is lost ends in one way, wherever in its framing that was.
+type body struct {
+	io.Reader
+	conn *connection
+}
+
+func (b body) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && err != io.EOF && b.conn.ended {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // A connection ends in one way, however it is lost.

@@ -22,6 +22,9 @@ var (
 	// ErrReload means that the page has to load itself again: events are
 	// missing.
 	ErrReload = errors.New("reload")
+
+	// errAgain means that the server wants the page to connect again at once.
+	errAgain = errors.New("again")
 )
 
 // A Page is what a browser shows, and how much of its feed it has seen: the part
@@ -51,8 +54,8 @@ func (p *Page) open(shell string) {
 	}
 }
 
-// Apply does what the runtime does when ff is called with e. Its error is the end
-// of the page: ErrDone, ErrFailed or ErrReload.
+// Apply does what the runtime does with e. Its error is the end of the page,
+// ErrDone, ErrFailed or ErrReload, or of the connection.
 func (p *Page) Apply(e Event) error {
 	if e.ID != 0 {
 		if e.ID <= p.Last {
@@ -71,6 +74,9 @@ func (p *Page) Apply(e Event) error {
 		return ErrFailed
 	case "reload":
 		return ErrReload
+	case "again":
+		return errAgain
+	case "beat":
 	case "emit":
 		p.Heard = append(p.Heard, e.Target+": "+e.HTML)
 	default:

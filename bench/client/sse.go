@@ -76,7 +76,7 @@ func (s *EventSource) dispatch(b *block, event func(Event) error) error {
 // update returns the update that a server-sent event stands for.
 func update(name, data string) Event {
 	switch name {
-	case "append", "prepend", "before", "after", "replace", "inner", "remove", "attr", "title", "reload", "done", "fail":
+	case "append", "prepend", "before", "after", "replace", "inner", "remove", "attr", "title", "reload", "done", "fail", "again", "beat":
 		target, html, _ := strings.Cut(data, "\n")
 		return Event{Action: name, Target: target, HTML: html}
 	case "":
