@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 type Client struct {
 	// Dial connects to the server.
 	Dial func(ctx context.Context) (net.Conn, error)
+	// Gzip says that the client takes compressed answers, as browsers do.
+	Gzip bool
 }
 
 // A StatusError is an answer that is no stream.
@@ -67,6 +70,9 @@ func (c Client) read(ctx context.Context, u *url.URL, header http.Header, t Tran
 	conn := &connection{Conn: dialed}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if c.Gzip {
+		header.Set("Accept-Encoding", "gzip")
+	}
 	err = ask(conn, u, header, t, event)
 	if err == nil || err == errAgain {
 		return ctx.Err()
@@ -88,7 +94,27 @@ func ask(conn *connection, u *url.URL, header http.Header, t Transport, event fu
 	case answer.StatusCode != http.StatusOK:
 		return StatusError(answer.StatusCode)
 	}
-	return t.Read(body{answer.Body, conn}, event)
+	whole := io.Reader(body{answer.Body, conn})
+	if answer.Header.Get("Content-Encoding") == "gzip" {
+		whole = &gunzip{compressed: whole}
+	}
+	return t.Read(whole, event)
+}
+
+// gunzip reads what is compressed, as soon as it is flushed. It begins with the
+// first read, because a header may be late.
+type gunzip struct {
+	compressed io.Reader
+	*gzip.Reader
+}
+
+func (g *gunzip) Read(p []byte) (n int, err error) {
+	if g.Reader == nil {
+		if g.Reader, err = gzip.NewReader(g.compressed); err != nil {
+			return 0, err
+		}
+	}
+	return g.Reader.Read(p)
 }
 
 // A body that is lost ends in one way, wherever in its framing that was.

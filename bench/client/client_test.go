@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -176,6 +177,22 @@ func TestAClientAsksForWhatFollowsItsPage(t *testing.T) {
 	c, _ := answering("HTTP/1.1 204 No Content\r\n\r\n")
 	if err := c.Follow(t.Context(), &Page{}, "/feed", Poll{}); err != StatusError(204) {
 		t.Errorf("204: %v", err)
+	}
+}
+
+func TestAClientReadsWhatIsCompressedAsItIsFlushed(t *testing.T) {
+	var body strings.Builder
+	w := gzip.NewWriter(&body)
+	fmt.Fprint(w, "id: 7\ndata: x\n\n")
+	w.Flush() // and it is never closed
+	c, asked := answering("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + body.String())
+	c.Gzip = true
+	page := &Page{}
+	if err := c.Follow(t.Context(), page, "/", &EventSource{}); err != nil || page.Last != 7 {
+		t.Errorf("the page is %+v, %v", page, err)
+	}
+	if req := <-asked; req.Header.Get("Accept-Encoding") != "gzip" {
+		t.Errorf("it asks with %v", req.Header)
 	}
 }
 
