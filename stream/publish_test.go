@@ -34,7 +34,7 @@ func publisher() Publisher { return Publisher{Hub: new(Hub), Keys: []string{"key
 func newest(t *testing.T, hub *Hub, topic string) (e Event) {
 	t.Helper()
 	feed := hub.Feed(topic)
-	for events, err := range hub.Subscribe(t.Context(), topic, feed.After-1) {
+	for events, err := range hub.Subscribe(t.Context(), feed.After-1, topic) {
 		if err != nil {
 			t.Fatal(err)
 		}
