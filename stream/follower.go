@@ -80,12 +80,15 @@ func (f *follower) read() (events []Event, err error) {
 			return nil, err
 		}
 		ended = ended && over
+		if l.latest {
+			more = latest(more)
+		}
 		switch {
 		case len(more) == 0:
 		case len(events) == 0:
 			events = more
 		default:
-			events = append(events, more...) // a copy, because a log's slices have no room
+			events = append(events, more...) // a copy, because a slice of a log has no room
 			merged = true
 		}
 	}

@@ -37,6 +37,17 @@ type Hub struct {
 	// MaxTopics is the largest number of topics. Zero means 10,000, less than
 	// zero any number.
 	MaxTopics int
+	// Latest reports whether a topic is one of which a reader that is behind
+	// wants the newest state only, such as prices or gauges. Among the events
+	// that such a topic hands to a reader at once, a Replace, an Inner or an
+	// Attr is left out if a later one has the same action and target (and
+	// attribute name) and none in between has this target with another action,
+	// but for Inner and Attr, which do not touch each other. The page comes out
+	// the same if what replaces an element is one element with the same id, and
+	// if an id that is in one target's content does not move to another's. Nil
+	// means no topic. It is called when a topic is made, and must not use the
+	// hub.
+	Latest func(topic string) bool
 
 	newest  atomic.Uint64 // the newest id; the hub's birth if there was none
 	sweepAt atomic.Int64  // when to look for idle topics, in microseconds since 1970
@@ -235,7 +246,13 @@ func (h *Hub) add(topic string) *log {
 		h.floor = uint64(at)
 		h.newest.Store(h.floor)
 	}
-	l := &log{retention: h.retention(), newest: &h.newest, floor: h.floor, used: at}
+	l := &log{
+		retention: h.retention(),
+		latest:    h.Latest != nil && h.Latest(topic),
+		newest:    &h.newest,
+		floor:     h.floor,
+		used:      at,
+	}
 	h.topics[topic] = l
 	return l
 }
