@@ -91,7 +91,7 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 	get("/compare/stream", s.compareStream)
 	get("/compare/counters", s.compareCounters)
 
-	publisher := stream.Publisher{Hub: &s.Hub, Keys: s.Keys}
+	publisher := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys}
 	get("/feeds/{topic}", s.feed)
 	r.POST("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.Publish(req, topic(req)) })
 	r.DELETE("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.End(req, topic(req)) })
