@@ -261,8 +261,8 @@ func (h *Hub) add(topic string) *log {
 // them again. A topic that is made anew cannot tell which of its old events a
 // place has seen, so the hub's floor makes every place before them a gap.
 func (h *Hub) sweep(at int64) {
-	due, idle := h.sweepAt.Load(), h.dropAfter().Microseconds()
-	if at < due || idle < 0 || !h.sweepAt.CompareAndSwap(due, at+idle/8) {
+	due, idle := h.sweepAt.Load(), orDefault(h.DropAfter, defaultDropAfter).Microseconds()
+	if at < due || h.DropAfter < 0 || !h.sweepAt.CompareAndSwap(due, at+idle/8) {
 		return
 	}
 	h.mu.Lock()
@@ -274,8 +274,6 @@ func (h *Hub) sweep(at int64) {
 		}
 	}
 }
-
-func (h *Hub) dropAfter() time.Duration { return orDefault(h.DropAfter, defaultDropAfter) }
 
 func (h *Hub) maxTopics() int {
 	if h.MaxTopics == 0 {
