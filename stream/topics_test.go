@@ -54,6 +54,47 @@ func TestSeveralTopicsAreOneFeed(t *testing.T) {
 	}
 }
 
+// Who follows all topics of a hub gets every id, also of what is published to
+// one while it reads another.
+func TestSeveralTopicsComeInOneOrderWithoutAHole(t *testing.T) {
+	const publishers, each, followers = 4, 5000, 4
+	hub := Hub{KeepEvents: publishers * each}
+	topics := strings.Split("a b c d e f g h", " ")
+	place := hub.Feed(topics...).After
+	var publishing, following sync.WaitGroup
+	for range followers {
+		following.Go(func() {
+			last := place
+			for events, err := range hub.Subscribe(t.Context(), place, topics...) {
+				if err != nil {
+					t.Error(err)
+				}
+				for _, e := range events {
+					if e.ID != last+1 {
+						t.Errorf("%d follows %d", e.ID, last)
+					}
+					last = e.ID
+				}
+			}
+			if last != place+publishers*each {
+				t.Errorf("the last is %d, want %d", last-place, publishers*each)
+			}
+		})
+	}
+	for p := range publishers {
+		publishing.Go(func() {
+			for n := range each {
+				hub.Publish(topics[(n*3+p)%len(topics)], entry(1))
+			}
+		})
+	}
+	publishing.Wait()
+	for _, topic := range topics {
+		hub.End(topic)
+	}
+	following.Wait()
+}
+
 func TestAFeedOfSeveralTopicsEndsWithTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hub Hub
