@@ -64,9 +64,15 @@
   var nul = "\uFDD0";
 
   function restore(node) {
-    var child;
-    if (node.nodeType === 3 && node.data.indexOf(nul) >= 0) { node.data = node.data.split(nul).join("\0"); }
+    var attributes = node.attributes || [], child, i;
+    if (node.nodeType === 3) { put(node, "data"); }
+    for (i = 0; i < attributes.length; i++) { put(attributes[i], "value"); }
     for (child = node.firstChild; child; child = child.nextSibling) { restore(child); }
+  }
+
+  function put(node, key) {
+    var text = String(node[key]);
+    if (text.indexOf(nul) >= 0) { node[key] = text.split(nul).join("\0"); }
   }
 
   // ff is called by the scripts of a page. Without arguments it removes the

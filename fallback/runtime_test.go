@@ -151,6 +151,22 @@ func TestANULIsATextsOwn(t *testing.T) {
 	})
 }
 
+func TestANULIsAnAttributesOwn(t *testing.T) {
+	both(t, func(t *testing.T, b *browser) {
+		for _, u := range []stream.Update{
+			stream.Attr("a", "title", "x\x00y"),
+			stream.Append("a", markup("<i title='x\x00y'>")),
+			stream.Replace("a", markup("<i title='x\x00y'>")),
+		} {
+			tab := b.open(page{html: `<div><p id="a"></p></div>`})
+			tab.do(at(0, u))
+			if got := tab.value(body); !strings.Contains(got, "title=\"x\x00y\"") {
+				t.Errorf("%s makes %q", u.Action, got)
+			}
+		}
+	})
+}
+
 func TestAnEventIsAppliedOnceAndInOrder(t *testing.T) {
 	both(t, func(t *testing.T, b *browser) {
 		tab := b.open(page{html: `<p id="a">`})
