@@ -3,6 +3,7 @@
 // keeps it. ES3 syntax, no dependency.
 (function (window, document) {
   var root = document.documentElement;
+  var born = now();
   var last = 0; // the id of the last event that the page has got
   var listeners = {}; // functions by "on " and the name of their event
 
@@ -96,9 +97,11 @@
   }
 
   // A page that has just loaded itself again waits before it does so once more.
+  // One that can keep nothing may have.
   function reload() {
     var age = now() - (store("ff-reload") || 0);
     store("ff-reload", now());
+    if (!store("ff-reload")) { age = now() - born; }
     window.setTimeout(function () { window.location.reload(); }, age > 10000 ? 0 : 10000);
   }
 

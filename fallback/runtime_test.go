@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"foreverframe/stream"
 )
@@ -197,13 +198,31 @@ func TestAPageReloadsAtMostEveryTenSeconds(t *testing.T) {
 		tab.die()
 		tab = b.open(page{html: "<p>", before: tab})
 		tab.do(at(0, stream.Reload()))
-		b.pass(9e9)
+		b.pass(9 * time.Second)
 		if got := tab.reloads(); got != 0 {
 			t.Fatalf("after 9 s: %d reloads", got)
 		}
-		b.pass(1e9)
+		b.pass(time.Second)
 		if got := tab.reloads(); got != 1 {
 			t.Fatalf("after 10 s: %d reloads", got)
+		}
+	})
+}
+
+func TestAPageWithoutStorageMayHaveReloadedJustNow(t *testing.T) {
+	both(t, func(t *testing.T, b *browser) {
+		for _, lacking := range []string{"sessionStorage", "lawful storage"} {
+			tab := b.open(page{html: "<p>", lacks: []string{lacking}})
+			tab.do(at(0, stream.Reload()))
+			b.pass(9 * time.Second)
+			if got := tab.reloads(); got != 0 {
+				t.Fatalf("without %s, after 9 s: %d reloads", lacking, got)
+			}
+			b.pass(2 * time.Second)
+			tab.do(at(0, stream.Reload()))
+			if got := tab.reloads(); got != 2 {
+				t.Fatalf("without %s, after 11 s: %d reloads", lacking, got)
+			}
 		}
 	})
 }
