@@ -190,6 +190,7 @@
 
   function begin() {
     choice = allowed();
+    if (!choice.length) { return state("failed"); }
     watch = window.setInterval(guard, 1000);
     state("connecting");
     if (placed && window.BroadcastChannel && window.Promise && window.navigator.locks) {
