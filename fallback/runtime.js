@@ -455,8 +455,8 @@
   // ff.frame returns the ff of the document in view, one that does nothing if
   // view is not a frame of this page's own.
   ff.frame = function (view) {
-    var make = ff.frames[view.name];
-    return make ? make(view) : function () {};
+    if (ff.frames.hasOwnProperty(view.name)) { return ff.frames[view.name](view); }
+    return function () {};
   };
 
   // poll is the road of long polling: a request waits until there is something.
