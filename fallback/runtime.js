@@ -180,11 +180,12 @@
   // hidden frame or polling, whichever works, and again whenever the connection
   // ends before the feed does.
   ff.follow = function (address) {
-    var place = /[?&]after=(\d+)/.exec(address);
+    var place = /[?&]after=(\d+)/.exec(address), next = address.replace(/([?&])after=\d+&?/, "$1").replace(/[?&]$/, "");
     stop("closed");
+    if (url && url !== next) { last = 0; }
+    url = next;
     placed = !!place;
     last = place ? Math.max(last, +place[1]) : last;
-    url = address.replace(/([?&])after=\d+&?/, "$1").replace(/[?&]$/, "");
     begin();
   };
 
