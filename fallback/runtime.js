@@ -630,7 +630,7 @@
     while (node && node.nodeName !== "A") { node = node.parentNode; }
     if (!node || !node.href || /^#|^javascript:/.test(node.getAttribute("href"))) { return; }
     window.setTimeout(function () {
-      if (road && heard && heard < at) { connect(); }
+      if (road && heard && heard < at && !event.defaultPrevented) { connect(); }
     }, 2000);
   }
 
