@@ -501,7 +501,7 @@
 
   // parse reads a JSON array of flat objects, also in a browser that has no JSON.
   function parse(text) {
-    var token = /"((?:[^"\\]|\\.)*)"|[{}]|-?\d+/g, events = [], event, key, match;
+    var token = /"([^"\\]*(?:\\.[^"\\]*)*)"|[{}]|-?\d+/g, events = [], event, key, match;
     if (window.JSON) { return window.JSON.parse(text); }
     while ((match = token.exec(text))) {
       if (match[0] === "{") {
