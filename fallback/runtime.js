@@ -284,9 +284,13 @@
 
   // take takes an event from the road.
   function take(action, target, html, id) {
-    var before = last;
     hear();
     silences = 0;
+    receive(action, target, html, id);
+  }
+
+  function receive(action, target, html, id) {
+    var before = last;
     if (action === "done") { return finish("done"); }
     if (action === "fail") { return finish("failed"); }
     if (action === "again") { return connect(); }
@@ -366,12 +370,12 @@
     }
   }
 
-  // accept takes events as polling brings them.
+  // accept takes events as polling brings them, until one of them ends this road.
   function accept(events) {
-    var i, e;
-    for (i = 0; i < events.length; i++) {
+    var mine = run, i, e;
+    for (i = 0; i < events.length && mine === run; i++) {
       e = events[i];
-      if (e.action) { take(e.action, e.target, e.html, e.id); } else { take("emit", e.event, e.data, e.id); }
+      receive(e.action, e.target, e.html, e.id);
     }
   }
 
@@ -461,16 +465,16 @@
   };
 
   // poll is the road of long polling: a request waits until there is something.
-  function poll(hear, take, lost) {
-    var going = request("wait=25", function (status, events, wait) {
+  function poll(hear) {
+    var mine = run;
+    return {close: request("wait=25", function (status, events, wait) {
       var quick = now() - opened < 1000;
       if (status !== 200) { return refused(status, wait); }
       hear();
       accept(events);
-      if (!road || road.going !== going) { return; }
+      if (mine !== run) { return; }
       if (quick && !events.length) { again(); } else { connect(); }
-    });
-    return {close: going, going: going};
+    })};
   }
 
   // request asks for what follows the page's place, once, and tells then the
@@ -491,12 +495,23 @@
       try {
         status = xhr.status;
         wait = 1000 * (+xhr.getResponseHeader("Retry-After") || 0);
-        if (status === 200) { events = parse(xhr.responseText); }
+        if (status === 200) { events = updates(parse(xhr.responseText)); }
       } catch (e) { status = 0; }
       then(status, events, wait);
     };
     xhr.send(null);
     return close;
+  }
+
+  // updates makes updates of a list in which events of the application have a
+  // name and data.
+  function updates(list) {
+    var all = [], i, e;
+    for (i = 0; i < list.length; i++) {
+      e = list[i];
+      all.push(e.action ? e : {action: "emit", target: e.event, html: e.data, id: e.id});
+    }
+    return all;
   }
 
   // parse reads a JSON array of flat objects, also in a browser that has no JSON.
@@ -550,9 +565,7 @@
 
     function follow(e) {
       if (e.action === "done") { return stop("done"); }
-      if (fresh(e.id)) {
-        if (e.action) { later(e.action, e.target, e.html); } else { later("emit", e.event, e.data); }
-      }
+      if (fresh(e.id)) { later(e.action, e.target, e.html); }
     }
 
     function listen(said) {
