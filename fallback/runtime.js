@@ -278,6 +278,7 @@
     if (!heard) { store("ff-transport", choice[0]); }
     if (tabs && (wait || !heard)) { tabs.say({state: "open"}); }
     heard = now();
+    if (heard - opened > 500 * beat) { silences = 0; }
     tries = 0;
     state("open");
   }
@@ -285,7 +286,6 @@
   // take takes an event from the road.
   function take(action, target, html, id) {
     hear();
-    silences = 0;
     receive(action, target, html, id);
   }
 
