@@ -155,8 +155,8 @@
 
   // The connection. A road is one transport, opened by a function of the same
   // name: it calls hear when anything has come, take for an event and lost when
-  // it has ended, and returns {close, listen, dead}, of which the last two may
-  // be missing.
+  // it has ended, and returns {close, listen, dead, waits}, of which all but the
+  // first may be missing. What waits (so many seconds) is one request.
 
   var roads = {sse: sse, frame: frame, poll: poll};
   var url = ""; // of the feed, without its place
@@ -171,6 +171,7 @@
   var retry = 2000; // milliseconds to wait before the next try, as the server says
   var tries = 0; // in a row that failed
   var silences = 0; // in a row that ended a road
+  var proven = ""; // the road that has worked last
   var timer = null; // of the next try
   var watch = null; // the watchdog
   var queue = []; // events that wait to be applied together
@@ -276,6 +277,7 @@
   function hear(wait) {
     if (+wait) { retry = +wait; }
     if (!heard) { store("ff-transport", choice[0]); }
+    proven = choice[0];
     if (tabs && (wait || !heard)) { tabs.say({state: "open"}); }
     heard = now();
     if (heard - opened > 500 * beat) { silences = 0; }
@@ -314,24 +316,36 @@
   }
 
   // lost is called when a road has ended. One that has carried something is tried
-  // again; for one that has not, a single request tells whether the server or
-  // the road is at fault.
+  // again; for one that has not, a single request, the probe, tells whether the
+  // server or the road is at fault. Once, that may have been an accident.
   function lost() {
-    var mine;
-    if (heard || choice[0] === "poll") { return again(); }
+    if (heard || road.waits) { return again(); }
     leave();
-    mine = run;
     state("waiting");
-    request("wait=0", function (status, events, wait) {
+    opened = now();
+    road = probe();
+  }
+
+  function probe() {
+    var mine = run;
+    return {waits: 10, close: request("wait=0", function (status, events, wait) {
+      if (status !== 200) { return refused(status, wait); }
+      if (complete(events)) { accept(events); }
       if (mine !== run) { return; }
-      if (status === 200) {
-        if (choice.length > 1) { choice = choice.slice(1); }
-        accept(events);
-        if (mine === run && watch) { connect(); }
-      } else {
-        refused(status, wait);
+      if (choice.length === 1 || proven === choice[0]) {
+        proven = "";
+        return again();
       }
-    });
+      choice = choice.slice(1);
+      connect();
+    })};
+  }
+
+  // complete reports whether events need not come again: events without ids do,
+  // from a stream that has not ended.
+  function complete(events) {
+    var end = events[events.length - 1];
+    return end && (end.id || end.action === "done" || end.action === "fail");
   }
 
   // refused tries again after an answer that is not the feed, unless the answer
@@ -358,16 +372,20 @@
     if (tabs && !tabs.leads()) { return tabs.guard(); }
     if (!road) { return; }
     if (road.dead && road.dead()) { return lost(); }
-    if (!heard) {
-      if (now() - opened > patience * 1000 && choice[0] !== "poll") { lost(); }
-    } else if (now() - heard > (choice[0] === "poll" ? 60 : 2.5 * beat) * 1000) {
-      if (++silences > 1 && choice.length > 1) {
-        silences = 0;
-        choice = choice.slice(1);
-      }
-      state("connecting");
-      connect();
+    if (now() - (heard || opened) > 1000 * (road.waits || (heard ? 2.5 * beat : patience))) {
+      if (heard) { silent(); } else { lost(); }
     }
+  }
+
+  // silent leaves a road that says nothing any more, for the next one if it has
+  // happened before.
+  function silent() {
+    if (++silences > 1 && choice.length > 1) {
+      silences = 0;
+      choice = choice.slice(1);
+    }
+    state("connecting");
+    connect();
   }
 
   // accept takes events as polling brings them, until one of them ends this road.
@@ -467,7 +485,7 @@
   // poll is the road of long polling: a request waits until there is something.
   function poll(hear) {
     var mine = run;
-    return {close: request("wait=25", function (status, events, wait) {
+    return {waits: 60, close: request("wait=25", function (status, events, wait) {
       var quick = now() - opened < 1000;
       if (status !== 200) { return refused(status, wait); }
       hear();
