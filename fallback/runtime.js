@@ -107,10 +107,7 @@
 
   ff.on = function (name, listener) {
     var key = "on " + name;
-    if (!listeners[key]) {
-      listeners[key] = [];
-      if (road && road.listen) { road.listen(name); }
-    }
+    if (!listeners[key]) { listeners[key] = []; }
     listeners[key].push(listener);
   };
 
@@ -155,8 +152,8 @@
 
   // The connection. A road is one transport, opened by a function of the same
   // name: it calls hear when anything has come, take for an event and lost when
-  // it has ended, and returns {close, listen, dead, waits}, of which all but the
-  // first may be missing. What waits (so many seconds) is one request.
+  // it has ended, and returns {close, dead, waits}, of which the last two may be
+  // missing. What waits (so many seconds) is one request.
 
   var roads = {sse: sse, frame: frame, poll: poll};
   var url = ""; // of the feed, without its place
@@ -400,19 +397,13 @@
   // sse is the road of server-sent events. The browser's own way to connect again
   // cannot see a proxy that holds the stream, or a 503, so it is not used.
   function sse(hear, take, lost) {
-    var source = new window.EventSource(address("beat=" + beat), {withCredentials: true}), seen = "", known = {}, name;
+    var source = new window.EventSource(address("beat=" + beat), {withCredentials: true}), seen = "", action;
 
     // An EventSource repeats the last id for events that have none.
     function receive(action, target, html, event) {
       var id = event.lastEventId === seen ? 0 : +event.lastEventId;
       seen = event.lastEventId;
       take(action, target, html, id);
-    }
-
-    function listen(name) {
-      if (own["on " + name] || known["on " + name]) { return; }
-      known["on " + name] = 1;
-      source.addEventListener(name, function (event) { receive("emit", name, event.data, event); }, false);
     }
 
     function follow(action) {
@@ -430,15 +421,11 @@
       lost();
     };
     source.addEventListener("beat", function (event) { hear(event.data); }, false);
-    for (name in elements) { follow(name); }
-    for (name in {title: 1, reload: 1, done: 1, fail: 1, again: 1}) { follow(name); }
-    listen("message");
-    for (name in listeners) { listen(name.substring(3)); }
-    return {close: close, listen: listen, dead: function () { return source.readyState === 2; }};
+    for (action in elements) { follow(action); }
+    for (action in pages) { follow(action); }
+    follow("again");
+    return {close: close, dead: function () { return source.readyState === 2; }};
   }
-
-  // What the runtime itself tells listeners; it never comes over a connection.
-  var own = {"on state": 1, "on trouble": 1, "on apply": 1};
 
   // frame is the road of the forever frame. When the server ends one to free its
   // memory, the next one takes over at the page's place.
