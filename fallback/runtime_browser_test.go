@@ -291,6 +291,15 @@ func (t *tab) fire(name string) {
 	t.b.settle()
 }
 
+// show shows the page again after it has been put aside.
+func (t *tab) show() {
+	t.call("fire", "pageshow", map[string]any{"persisted": true})
+	t.b.settle()
+}
+
+// click clicks on an element; the page may prevent that anything comes of it.
+func (t *tab) click(id string, prevented bool) { t.call("click", id, prevented) }
+
 // close closes the tab in order; die lets it end in the middle of what it does.
 func (t *tab) close() {
 	t.call("fire", "pagehide")
@@ -336,6 +345,16 @@ func (t *tab) asks(kind, after string) *request {
 		t.b.t.Fatalf("the tab asks for %q, not for %s after %q", urls(open), kind, after)
 	}
 	return open[0]
+}
+
+// begins is asks, and begins the stream, if it is one.
+func (t *tab) begins(kind, after string) *request {
+	t.b.t.Helper()
+	r := t.asks(kind, after)
+	if kind != "poll" {
+		r.begin()
+	}
+	return r
 }
 
 // asksNothing checks that the tab has no open request.

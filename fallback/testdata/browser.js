@@ -381,8 +381,8 @@
 
     tab.run = function (code) { return run(window, code); };
     tab.fire = function (type, event) { tab.task(function () { window.fire(type, event || {type: type}); }); };
-    tab.click = function (id, event) {
-      event.target = window.document.getElementById(id);
+    tab.click = function (id, prevented) {
+      var event = {type: "click", target: window.document.getElementById(id), defaultPrevented: prevented};
       tab.task(function () { window.document.fire("click", event); });
     };
     tab.freeze = function () { tab.frozen = []; };
