@@ -152,8 +152,8 @@
 
   // The connection. A road is one transport, opened by a function of the same
   // name: it calls hear when anything has come, take for an event and lost when
-  // it has ended, and returns {close, dead, waits}, of which the last two may be
-  // missing. What waits (so many seconds) is one request.
+  // it has ended, and returns {close, dead, once}: once is true of a single request,
+  // dead may be missing.
 
   var roads = {sse: sse, frame: frame, poll: poll};
   var url = ""; // of the feed, without its place
@@ -192,11 +192,8 @@
     if (!choice.length) { return state("failed"); }
     watch = window.setInterval(guard, 1000);
     state("connecting");
-    if (placed && window.BroadcastChannel && window.Promise && window.navigator.locks) {
-      tabs = share();
-    } else {
-      connect();
-    }
+    tabs = share();
+    if (!tabs) { connect(); }
   }
 
   ff.close = function () { stop("closed"); };
@@ -213,11 +210,13 @@
     state(end);
   }
 
-  // finish is stop for all tabs: the feed itself has ended.
-  function finish(end) {
-    if (tabs) { tabs.say({end: end}); }
-    stop(end);
+  // finish is stop for all tabs: the feed itself has ended, by one of these.
+  function finish(action) {
+    if (tabs) { tabs.say({before: last, event: {action: action}}); }
+    stop(ends[action]);
   }
+
+  var ends = {done: "done", fail: "failed"};
 
   // leave closes the road and forgets the next try.
   function leave() {
@@ -290,11 +289,10 @@
 
   function receive(action, target, html, id) {
     var before = last;
-    if (action === "done") { return finish("done"); }
-    if (action === "fail") { return finish("failed"); }
+    if (ends[action]) { return finish(action); }
     if (action === "again") { return connect(); }
     if (!fresh(id)) { return; }
-    if (tabs && id) { tabs.say({before: before, event: [action, target, html, id]}); }
+    if (tabs && id) { tabs.say({before: before, event: {action: action, target: target, html: html, id: id}}); }
     later(action, target, html);
   }
 
@@ -316,7 +314,7 @@
   // again; for one that has not, a single request, the probe, tells whether the
   // server or the road is at fault. Once, that may have been an accident.
   function lost() {
-    if (heard || road.waits) { return again(); }
+    if (heard) { return again(); }
     leave();
     state("waiting");
     opened = now();
@@ -325,7 +323,7 @@
 
   function probe() {
     var mine = run;
-    return {waits: 10, close: request("wait=0", function (status, events, wait) {
+    return {once: true, close: request("wait=0", 10, function (status, events, wait) {
       if (status !== 200) { return refused(status, wait); }
       if (complete(events)) { accept(events); }
       if (mine !== run) { return; }
@@ -342,37 +340,52 @@
   // from a stream that has not ended.
   function complete(events) {
     var end = events[events.length - 1];
-    return end && (end.id || end.action === "done" || end.action === "fail");
+    return end && (end.id || ends[end.action]);
   }
 
   // refused tries again after an answer that is not the feed, unless the answer
   // is final.
   function refused(status, wait) {
-    if (status === 204) { return finish("done"); }
-    if (status >= 400 && status < 500 && status !== 408 && status !== 429) { return finish("failed"); }
-    again(wait);
+    var end = verdict(status);
+    if (end) { finish(end); } else { again(wait); }
   }
 
-  // again tries again, later from try to try, and not when the others do.
+  // verdict returns how an answer that is not the feed ends it, if it does.
+  function verdict(status) {
+    if (status === 204) { return "done"; }
+    return status >= 400 && status < 500 && status !== 408 && status !== 429 ? "fail" : "";
+  }
+
+  // again tries again.
   function again(wait) {
-    var delay = Math.max(wait || 0, retry) + Math.random() * Math.min(30000, retry * (1 << Math.min(tries, 8)));
     leave();
-    tries++;
     state("waiting");
     if (tabs) { tabs.say({state: "waiting"}); }
-    timer = window.setTimeout(connect, tries === 1 && !wait ? delay / 2 : delay);
+    timer = window.setTimeout(connect, pause(wait, tries++));
+  }
+
+  // pause returns how long to wait before another try: longer from try to try, as
+  // long as the server says, and not as long as the others.
+  function pause(wait, tries) {
+    var delay = Math.max(wait || 0, retry) + Math.random() * Math.min(30000, retry * (1 << Math.min(tries, 8)));
+    return tries || wait ? delay : delay / 2;
   }
 
   // guard is the watchdog, called every second: a first byte that does not come
   // is a proxy that holds it, and a silence is a dead connection.
   function guard() {
-    if (tabs && !tabs.leads()) { return tabs.guard(); }
-    if (!road) { return; }
+    if (!leads()) { return tabs.guard(); }
+    if (!road || road.once) { return; }
     if (road.dead && road.dead()) { return lost(); }
-    if (now() - (heard || opened) > 1000 * (road.waits || (heard ? 2.5 * beat : patience))) {
-      if (heard) { silent(); } else { lost(); }
+    if (heard) {
+      if (now() - heard > 2500 * beat) { silent(); }
+    } else if (now() - opened > 1000 * patience) {
+      lost();
     }
   }
+
+  // leads reports whether the connection is up to this tab.
+  function leads() { return !tabs || tabs.leads(); }
 
   // silent leaves a road that says nothing any more, for the next one if it has
   // happened before.
@@ -472,7 +485,7 @@
   // poll is the road of long polling: a request waits until there is something.
   function poll(hear) {
     var mine = run;
-    return {waits: 60, close: request("wait=25", function (status, events, wait) {
+    return {once: true, close: request("wait=25", 60, function (status, events, wait) {
       var quick = now() - opened < 1000;
       if (status !== 200) { return refused(status, wait); }
       hear();
@@ -483,12 +496,19 @@
   }
 
   // request asks for what follows the page's place, once, and tells then the
-  // status, the events and the milliseconds of a Retry-After. It returns a
-  // function that gives the request up.
-  function request(query, then) {
+  // status, 0 if there is no answer in so many seconds, the events and the
+  // milliseconds of a Retry-After. It returns a function that gives the request
+  // up.
+  function request(query, seconds, then) {
     var xhr = window.XMLHttpRequest ? new window.XMLHttpRequest() : new window.ActiveXObject("Microsoft.XMLHTTP");
+    var limit = window.setTimeout(function () {
+      var tell = then;
+      close();
+      tell(0, [], 0);
+    }, seconds * 1000);
 
     function close() {
+      window.clearTimeout(limit);
       then = function () {};
       xhr.abort();
     }
@@ -497,6 +517,7 @@
     xhr.onreadystatechange = function () {
       var status = 0, events = [], wait = 0;
       if (xhr.readyState !== 4) { return; }
+      window.clearTimeout(limit);
       try {
         status = xhr.status;
         wait = 1000 * (+xhr.getResponseHeader("Retry-After") || 0);
@@ -546,47 +567,54 @@
     });
   }
 
-  // share joins the tabs that follow the same feed. One of them, who holds a lock,
-  // has the connection and says what comes; when it closes, the lock and the
-  // connection go to another, at its own place.
+  // share joins the tabs that follow the same feed, or returns null where the
+  // browser cannot. One of them, who holds a lock, has the connection and says
+  // what comes; when it closes, the lock and the connection go to another, at its
+  // own place.
   function share() {
-    var channel = new window.BroadcastChannel("ff " + url), leading = false, held = null, news = now(), release = null, left = false;
+    var channel = meet(), leading = false, left = false, held = null, news = now(), release = null;
+    if (!channel) { return null; }
 
     // catchUp asks once for what follows the page's place, and holds back
     // meanwhile what the others say.
     function catchUp() {
+      if (leading || left || held) { return; }
       held = [];
-      request("wait=0", function (status, events) {
-        var all = held, i;
-        if (left || leading) { return; }
-        held = null;
-        if (status === 200) {
-          state("open");
-          for (i = 0; i < events.length; i++) { follow(events[i]); }
-        }
-        for (i = 0; i < all.length && !left; i++) { listen(all[i]); }
+      ask();
+    }
+
+    function ask() {
+      if (leading || left) { return; }
+      request("wait=0", 10, function (status, events, wait) {
+        var end = verdict(status);
+        if (leading || left) { return; }
+        if (end) { return stop(ends[end]); }
+        if (status !== 200) { return window.setTimeout(ask, pause(wait, 0)); }
+        state("open");
+        caughtUp(events);
       });
     }
 
-    function follow(e) {
-      if (e.action === "done") { return stop("done"); }
+    function caughtUp(events) {
+      var all = held, i;
+      held = null;
+      for (i = 0; i < events.length; i++) { listen({event: events[i]}); }
+      for (i = 0; i < all.length; i++) { listen(all[i]); }
+    }
+
+    // listen takes what a tab has said, or the server to this tab alone. What has
+    // come before it must be there.
+    function listen(said) {
+      var e = said.event;
+      if (leading || left) { return; }
+      if (said.before > last) { catchUp(); }
+      if (held) { return held.push(said); }
+      if (ends[e.action]) { return stop(ends[e.action]); }
       if (fresh(e.id)) { later(e.action, e.target, e.html); }
     }
 
-    function listen(said) {
-      if (said.end) { return stop(said.end); }
-      if (said.state) { state(said.state); }
-      if (!said.event || said.event[3] <= last) { return; }
-      if (held) { return held.push(said); }
-      if (said.before > last) {
-        catchUp();
-        return held.push(said);
-      }
-      last = said.event[3];
-      later(said.event[0], said.event[1], said.event[2]);
-    }
-
     function lead() {
+      if (leading || left) { return; }
       leading = true;
       held = null;
       connect();
@@ -594,15 +622,15 @@
 
     channel.onmessage = function (message) {
       news = now();
-      if (!leading && !left) { listen(message.data); }
+      if (message.data.event) { return listen(message.data); }
+      if (!leading && !left) { state(message.data.state); }
     };
     window.navigator.locks.request("ff " + url, function () {
-      if (left) { return; }
       lead();
-      return new window.Promise(function (resolve) { release = resolve; });
-    });
+      return left || new window.Promise(function (resolve) { release = resolve; });
+    }).then(null, lead); // where locks are forbidden
     ff.transport = "tab";
-    window.setTimeout(function () { if (!leading && !left) { catchUp(); } }, 50);
+    window.setTimeout(catchUp, 50);
 
     return {
       leads: function () { return leading; },
@@ -611,11 +639,16 @@
       guard: function () { if (now() - news > 5 * beat * 1000) { lead(); } },
       leave: function () {
         left = true;
-        leading = false;
         channel.close();
         if (release) { release(); }
       }
     };
+  }
+
+  // meet opens the channel of the tabs, or returns null.
+  function meet() {
+    if (!placed || !window.BroadcastChannel || !window.Promise || !window.navigator.locks) { return null; }
+    try { return new window.BroadcastChannel("ff " + url); } catch (e) { return null; /* forbidden */ }
   }
 
   // The page. It names its feed on its body. A frame that opens before the page
@@ -653,7 +686,7 @@
   }
 
   function online() {
-    if (watch && !road && ff.state === "waiting") { connect(); }
+    if (watch && leads() && ff.state === "waiting") { connect(); }
   }
 
   window.ff = ff;
