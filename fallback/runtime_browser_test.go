@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"math/rand/v2"
 	"net/url"
+	"slices"
+	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -53,9 +55,8 @@ type browser struct {
 	vm      *goja.Runtime
 	runtime goja.Value
 	starts  goja.Callable
-	now     time.Duration // since 1970
-	tasks   []task
-	last    int              // the number of the newest task
+	now     time.Duration    // since 1970
+	tasks   []task           // as they become due
 	tabs    []*tab           // by their numbers
 	answer  func(r *request) // is told of every request, if it is set
 	dice    func() float64   // Math.random
@@ -64,9 +65,8 @@ type browser struct {
 }
 
 type task struct {
-	due    time.Duration
-	number int
-	run    func() error
+	due time.Duration
+	run func() error
 }
 
 func newBrowser(t testing.TB, runtime string) *browser {
@@ -77,7 +77,6 @@ func newBrowser(t testing.TB, runtime string) *browser {
 		"parse":   b.parse,
 		"now":     func() int64 { return b.now.Milliseconds() },
 		"later":   b.later,
-		"cancel":  b.cancel,
 		"random":  func() float64 { return b.dice() },
 		"delay":   func() int { return b.delay() },
 		"request": b.take,
@@ -106,59 +105,36 @@ func (b *browser) must(value goja.Value, err error) goja.Value {
 
 func (b *browser) report(text string) { b.errors = append(b.errors, text) }
 
-// later makes f a task that is due in ms milliseconds, and returns its number.
-func (b *browser) later(ms float64, f goja.Callable) int {
-	return b.after(time.Duration(ms*1e6), func() error {
+// later makes f a task that is due in ms milliseconds.
+func (b *browser) later(ms float64, f goja.Callable) {
+	b.after(time.Duration(ms*1e6), func() error {
 		_, err := f(nil)
 		return err
 	})
 }
 
-func (b *browser) after(wait time.Duration, run func() error) int {
-	b.last++
-	b.tasks = append(b.tasks, task{b.now + max(wait, 0), b.last, run})
-	return b.last
-}
-
-func (b *browser) cancel(number int) {
-	for i, t := range b.tasks {
-		if t.number == number {
-			b.tasks = append(b.tasks[:i], b.tasks[i+1:]...)
-			return
-		}
-	}
+func (b *browser) after(wait time.Duration, run func() error) {
+	due := b.now + max(wait, 0)
+	at := sort.Search(len(b.tasks), func(i int) bool { return b.tasks[i].due > due })
+	b.tasks = slices.Insert(b.tasks, at, task{due, run})
 }
 
 // pass lets time pass: it runs every task that becomes due.
 func (b *browser) pass(d time.Duration) {
 	end := b.now + d
-	for {
-		next := b.next()
-		if next == nil || next.due > end {
-			b.now = end
-			return
-		}
+	for len(b.tasks) > 0 && b.tasks[0].due <= end {
+		next := b.tasks[0]
+		b.tasks = b.tasks[1:]
 		b.now = next.due
-		run := next.run
-		b.cancel(next.number)
-		if err := run(); err != nil {
+		if err := next.run(); err != nil {
 			b.report(err.Error())
 		}
 	}
+	b.now = end
 }
 
 // settle runs what is due now.
 func (b *browser) settle() { b.pass(0) }
-
-func (b *browser) next() *task {
-	var first *task
-	for i := range b.tasks {
-		if t := &b.tasks[i]; first == nil || t.due < first.due || t.due == first.due && t.number < first.number {
-			first = t
-		}
-	}
-	return first
-}
 
 // A node is one that the parser has read.
 type node = map[string]any

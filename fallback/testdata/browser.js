@@ -4,8 +4,7 @@
 //
 //   host.parse(html, context)  the nodes of html inside an element named context
 //   host.now()                 milliseconds
-//   host.later(ms, task)       runs task later and returns its number
-//   host.cancel(number)
+//   host.later(ms, task)       runs task later
 //   host.random()              0 to 1
 //   host.delay()               milliseconds until a message arrives
 //   host.request(request)      a tab asks for {kind, url, tab, …}
@@ -152,7 +151,7 @@
   }
 
   function attempt(listener, event) {
-    try { listener(event); } catch (e) { host.error(String(e)); }
+    try { listener(event); } catch (e) { host.error(String(e && e.stack || e)); }
   }
 
   // What a tab asks for. Its answer comes by calls of begin, write, end, refuse and
@@ -335,8 +334,11 @@
     };
   }
 
-  // run runs code as a script of a window.
-  function run(window, code) { return new Function("window", "with (window) { " + code + "\n}")(window); }
+  // run runs code as a script of a window, which has its variables.
+  function run(window, code) {
+    var scope = new Proxy(window, {has: function (_, name) { return name in window || !(name in globalThis); }});
+    return new Function("scope", "with (scope) { " + code + "\n}")(scope);
+  }
 
   var tabs = 0;
 
@@ -355,16 +357,19 @@
     window.window = window.top = window;
     window.sessionStorage = tab.storage;
     window.location = {reload: function () { tab.reloads++; }};
-    window.setTimeout = function (f, ms) { return host.later(ms, function () { tab.task(f); }); };
-    window.clearTimeout = host.cancel;
-    window.setInterval = function (f, ms) {
-      var number = {};
-      (function again() {
-        number.is = host.later(ms, function () { again(); tab.task(f); });
-      })();
-      return number;
+    window.setTimeout = function (f, ms) {
+      var timer = {cleared: false};
+      host.later(ms, function () { tab.task(function () { if (!timer.cleared) { f(); } }); });
+      return timer;
     };
-    window.clearInterval = function (number) { host.cancel(number.is); };
+    window.setInterval = function (f, ms) {
+      var timer = {cleared: false};
+      (function again() {
+        if (!timer.cleared && tab.alive) { host.later(ms, function () { tab.task(function () { if (!timer.cleared) { f(); } }); again(); }); }
+      })();
+      return timer;
+    };
+    window.clearTimeout = window.clearInterval = function (timer) { if (timer) { timer.cleared = true; } };
     window.navigator = {locks: lockManager(tab)};
     window.EventSource = eventSource(tab);
     window.XMLHttpRequest = xmlHttpRequest(tab);
@@ -391,6 +396,8 @@
       tab.frozen = null;
       for (var f of tasks) { attempt(f); }
     };
+    // forget is thaw for a tab whose tasks were lost.
+    tab.forget = function () { tab.frozen = null; };
     // A tab that dies says nothing any more; what it has said still arrives.
     tab.die = function () {
       tab.alive = false;
