@@ -22,11 +22,15 @@ type Feed struct {
 // Follow is a Source: it sends page the events that follow its LastEventID, or
 // After if it has none, and goes on with new ones as they come. It returns nil
 // when the topic has ended, and an error that wraps ErrGap, having told the page
-// to reload, when events are missing.
+// to reload, when events are missing. A page that is a document, as in plain
+// mode, has to end: it gets what there is by now.
 func (f Feed) Follow(ctx context.Context, page *Page) error {
 	after := f.After
 	if page.LastEventID != 0 {
 		after = page.LastEventID
+	}
+	if page.document != nil {
+		return f.catchUp(page, after)
 	}
 	for events, err := range f.hub.Subscribe(ctx, f.Topic, after) {
 		if errors.Is(err, ErrGap) {
@@ -40,6 +44,19 @@ func (f Feed) Follow(ctx context.Context, page *Page) error {
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// catchUp sends page the events after an id that there are by now.
+func (f Feed) catchUp(page *Page, after uint64) error {
+	log, err := f.hub.log(f.Topic)
+	if err != nil {
+		return err
+	}
+	events, _, err := log.after(after)
+	if err != nil && !errors.Is(err, ErrTopicEnded) {
+		return err
+	}
+	return page.SendEvents(events...)
 }
 
 // Ended reports whether the topic has ended.
