@@ -59,7 +59,7 @@ func (s *Site) compare(req *fasthttp.RequestCtx, page templates.Page) {
 		pane.URL = "/compare/pane?name=" + pane.Name + "&run=" + name
 		shell.Panes = append(shell.Panes, pane.Pane)
 	}
-	stream.ServePage(req, shell, nil)
+	fallback.ServePage(req, shell, nil)
 }
 
 // comparePane serves the page in a pane, with its stream or beside it.
@@ -73,11 +73,11 @@ func (s *Site) comparePane(req *fasthttp.RequestCtx) {
 		if pane.Name == name && !pane.inPage {
 			shell.Feed = "/compare/stream?name=" + name + "&run=" + string(req.QueryArgs().Peek("run"))
 			run.request(name)
-			stream.ServePage(req, shell, nil)
+			fallback.ServePage(req, shell, nil)
 			return
 		}
 	}
-	stream.ServePage(req, shell, s.paneSource(run, name))
+	fallback.ServePage(req, shell, s.paneSource(run, name))
 }
 
 // compareStream serves the stream of a pane by itself.

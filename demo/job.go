@@ -33,7 +33,7 @@ func (s *Site) job(req *fasthttp.RequestCtx, page templates.Page) {
 	shell := templates.Job{Nonce: page.Nonce, N: n, Size: size, Delay: delay.String(), Other: url + "&follow=1"}
 	if req.QueryArgs().Has("follow") {
 		shell.Feed, shell.Other = url, url
-		stream.ServePage(req, shell, nil)
+		fallback.ServePage(req, shell, nil)
 		return
 	}
 	fallback.Serve(req, stream.Response{Shell: shell, Source: work(uint64(n), size, delay)})

@@ -124,7 +124,7 @@ func (s *Site) index(req *fasthttp.RequestCtx) {
 	for _, d := range demos {
 		index.Demos = append(index.Demos, templates.Demo{Path: d.path, Page: d.page})
 	}
-	stream.ServePage(req, index, nil)
+	fallback.ServePage(req, index, nil)
 }
 
 // feed serves a topic of the hub.

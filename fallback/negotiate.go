@@ -14,12 +14,14 @@ const (
 	transportScript = "script"
 	transportSSE    = "sse"
 	transportFrame  = "frame"
+	transportPlain  = "plain"
 )
 
 // mediaTypes are what a request accepts when it wants a transport.
 var mediaTypes = map[string]string{
 	transportScript: "text/html",
 	transportFrame:  "text/html",
+	transportPlain:  "text/html",
 	transportSSE:    "text/event-stream",
 }
 

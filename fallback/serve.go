@@ -9,21 +9,58 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// WantsPage reports whether req wants the page itself and not its updates: it
-// asks for no transport and accepts HTML at least as much as an event stream. So
-// one URL can serve both, as long as it says so; WantsPage sets Vary.
-func WantsPage(req *fasthttp.RequestCtx) bool {
-	if req.QueryArgs().Has("transport") {
-		return false
+// PageTransport returns the transport of a page that brings its own updates, for
+// a stream.Response: plain mode if req asks for it by "?transport=plain", or by
+// no transport at all but is from a client that runs no scripts; else scripts.
+func PageTransport(req *fasthttp.RequestCtx) stream.Transport {
+	if wantsPlain(req) {
+		return Plain{}
 	}
-	vary(req)
+	return stream.Script{Nonce: stream.Nonce(req)}
+}
+
+// ServePage is stream.ServePage for every client: the page is in plain mode where
+// PageTransport says so.
+func ServePage(req *fasthttp.RequestCtx, shell stream.View, source stream.Source) {
+	stream.Response{Transport: PageTransport(req), Shell: shell, Source: source}.Serve(req)
+}
+
+// ServeFeedPage answers req with shell, a page that follows feed by itself. In
+// plain mode, where nothing follows, what is kept of feed behind its place is
+// part of the page: all of it if feed.After is 0.
+func ServeFeedPage(req *fasthttp.RequestCtx, shell stream.View, feed stream.Feed) {
+	if wantsPlain(req) {
+		stream.Response{Transport: Plain{}, Shell: shell, Source: feed.Follow}.Serve(req)
+		return
+	}
+	stream.ServePage(req, shell, nil)
+}
+
+// wantsPlain reports whether req wants plain mode of a page. It sets Vary.
+func wantsPlain(req *fasthttp.RequestCtx) bool {
+	if name := req.QueryArgs().Peek("transport"); len(name) > 0 {
+		return string(name) == transportPlain
+	}
+	vary(req, fasthttp.HeaderUserAgent)
+	return runsNoScripts(string(req.UserAgent()))
+}
+
+// WantsPage reports whether req wants the page itself and not its updates: it
+// asks for no transport, or for plain mode, and accepts HTML at least as much as
+// an event stream. So one URL can serve both, as long as it says so; WantsPage
+// sets Vary.
+func WantsPage(req *fasthttp.RequestCtx) bool {
+	if name := req.QueryArgs().Peek("transport"); len(name) > 0 {
+		return string(name) == transportPlain
+	}
+	vary(req, fasthttp.HeaderAccept)
 	name, err := choose(req, transportScript, transportSSE)
 	return err == nil && name == transportScript
 }
 
-// Serve answers req with r over the transport that req asks for: r.Transport as
-// it is for a page that brings its own updates, if r has a shell; server-sent
-// events; the forever frame. If req asks for none of them it answers 406, or 400
+// Serve answers req with r over the transport that req asks for: if r has a
+// shell, scripts for a page that brings its own updates or plain mode, as
+// PageTransport has it; server-sent events; the forever frame. If req asks for none of them it answers 406, or 400
 // for an unknown name, with a list.
 func Serve(req *fasthttp.RequestCtx, r stream.Response) { serve(req, r, false) }
 
@@ -31,9 +68,9 @@ func Serve(req *fasthttp.RequestCtx, r stream.Response) { serve(req, r, false) }
 func serve(req *fasthttp.RequestCtx, r stream.Response, finished bool) {
 	offers := []string{transportSSE, transportFrame}
 	if r.Shell != nil {
-		offers = []string{transportScript, transportSSE, transportFrame}
+		offers = []string{transportScript, transportSSE, transportFrame, transportPlain}
 	}
-	vary(req)
+	vary(req, fasthttp.HeaderAccept)
 	name, err := choose(req, offers...)
 	switch {
 	case err != nil && req.QueryArgs().Has("transport"):
@@ -54,19 +91,19 @@ func serve(req *fasthttp.RequestCtx, r stream.Response, finished bool) {
 		r.Shell = nil
 		r.Transport = Frame{stream.Script{Nonce: stream.Nonce(req)}}
 	default:
-		r.Transport = nil
+		r.Transport = PageTransport(req)
 	}
 	r.Serve(req)
 }
 
-// vary tells caches that the answer depends on what req accepts.
-func vary(req *fasthttp.RequestCtx) {
+// vary tells caches that the answer depends on a header of req.
+func vary(req *fasthttp.RequestCtx, header string) {
 	for _, value := range req.Response.Header.PeekAll(fasthttp.HeaderVary) {
-		if string(value) == fasthttp.HeaderAccept {
+		if string(value) == header {
 			return
 		}
 	}
-	req.Response.Header.Add(fasthttp.HeaderVary, fasthttp.HeaderAccept)
+	req.Response.Header.Add(fasthttp.HeaderVary, header)
 }
 
 // ServeFeed answers req with feed over the transport that req asks for: an event
