@@ -52,8 +52,10 @@ var panes = []struct {
 
 func (s *Site) compare(req *fasthttp.RequestCtx, page templates.Page) {
 	name := rand.Text()
-	s.runs.start(name)
-	page.Feed = "/compare/counters?run=" + name + "&after=0"
+	if !fallback.WantsPlain(req) { // where nothing can be counted
+		s.runs.start(name)
+		page.Feed = "/compare/counters?run=" + name + "&after=0"
+	}
 	shell := templates.Compare{Page: page}
 	for _, pane := range panes {
 		pane.URL = "/compare/pane?name=" + pane.Name + "&run=" + name

@@ -142,9 +142,23 @@ func topic(req *fasthttp.RequestCtx) string { return req.UserValue("topic").(str
 
 // fill adds to page what belongs to the request.
 func (s *Site) fill(req *fasthttp.RequestCtx, page templates.Page) templates.Page {
+	page.Plain = plainURL(req)
 	page.Nonce = stream.Nonce(req)
 	page.Runtime = fallback.Runtime
 	return page
+}
+
+// plainURL returns the URL of the same page in plain mode, empty if there is
+// none: what has been posted cannot be asked for.
+func plainURL(req *fasthttp.RequestCtx) string {
+	if req.IsPost() {
+		return ""
+	}
+	args := fasthttp.AcquireArgs()
+	defer fasthttp.ReleaseArgs(args)
+	req.QueryArgs().CopyTo(args)
+	args.Set("transport", "plain")
+	return string(req.Path()) + "?" + string(args.QueryString())
 }
 
 // allowOrigin lets a page of another origin read the answer with its visitor's

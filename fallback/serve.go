@@ -9,18 +9,28 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
+// WantsPlain reports whether req wants a page in plain mode: it asks for that by
+// "?transport=plain", or for no transport and is from a client that runs no
+// scripts. It sets Vary.
+func WantsPlain(req *fasthttp.RequestCtx) bool {
+	if name := req.QueryArgs().Peek("transport"); len(name) > 0 {
+		return string(name) == transportPlain
+	}
+	vary(req, fasthttp.HeaderUserAgent)
+	return runsNoScripts(string(req.UserAgent()))
+}
+
 // PageTransport returns the transport of a page that brings its own updates, for
-// a stream.Response: plain mode if req asks for it by "?transport=plain", or by
-// no transport at all but is from a client that runs no scripts; else scripts.
+// a stream.Response: plain mode if WantsPlain says so, else scripts.
 func PageTransport(req *fasthttp.RequestCtx) stream.Transport {
-	if wantsPlain(req) {
+	if WantsPlain(req) {
 		return Plain{}
 	}
 	return stream.Script{Nonce: stream.Nonce(req)}
 }
 
 // ServePage is stream.ServePage for every client: the page is in plain mode where
-// PageTransport says so.
+// WantsPlain says so.
 func ServePage(req *fasthttp.RequestCtx, shell stream.View, source stream.Source) {
 	stream.Response{Transport: PageTransport(req), Shell: shell, Source: source}.Serve(req)
 }
@@ -29,20 +39,11 @@ func ServePage(req *fasthttp.RequestCtx, shell stream.View, source stream.Source
 // plain mode, where nothing follows, what is kept of feed behind its place is
 // part of the page: all of it if feed.After is 0.
 func ServeFeedPage(req *fasthttp.RequestCtx, shell stream.View, feed stream.Feed) {
-	if wantsPlain(req) {
+	if WantsPlain(req) {
 		stream.Response{Transport: Plain{}, Shell: shell, Source: feed.Follow}.Serve(req)
 		return
 	}
 	stream.ServePage(req, shell, nil)
-}
-
-// wantsPlain reports whether req wants plain mode of a page. It sets Vary.
-func wantsPlain(req *fasthttp.RequestCtx) bool {
-	if name := req.QueryArgs().Peek("transport"); len(name) > 0 {
-		return string(name) == transportPlain
-	}
-	vary(req, fasthttp.HeaderUserAgent)
-	return runsNoScripts(string(req.UserAgent()))
 }
 
 // WantsPage reports whether req wants the page itself and not its updates: it
