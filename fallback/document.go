@@ -30,6 +30,7 @@ type document struct {
 
 	slots    map[string]bool // by id: true when the slot has been filled
 	unfilled int             // of slots
+	released bool            // the first slot has been filled
 	showing  map[string]bool // slots that have been filled; true if they have not been sent
 	failures map[string]int  // the statuses of slots that have failed
 	status   int             // of the response; 0 if nothing has failed. It stands when begun.

@@ -42,7 +42,8 @@ func (d *document) goesOn() bool {
 	case d.ended:
 		return true
 	case d.unfilled > 0:
-		return d.begun || d.firstIsFilled()
+		d.released = d.released || d.begun || d.firstIsFilled()
+		return d.released
 	case d.row, d.grows != nil:
 		return true
 	}

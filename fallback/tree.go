@@ -19,10 +19,11 @@ type tree struct {
 	over     bool           // the end tag of the body or of the document has been read
 	snippets []stream.Event // that stood in scripts, and have not been taken
 
-	text    []byte       // not parsed yet
-	path    []*html.Node // the elements that are open at the end of what has been parsed, outermost first
-	doctype []byte       // as text
-	headed  bool         // there has been a head
+	text     []byte       // not parsed yet
+	path     []*html.Node // the elements that are open at the end of what has been parsed, outermost first
+	doctype  []byte       // as text
+	headed   bool         // there has been a head
+	headStub bool         // opening has written one
 }
 
 // mark is a comment that tells where a piece begins and ends.
@@ -31,18 +32,17 @@ const (
 	mark     = "<!--" + markData + "-->"
 )
 
-// grow parses the text that there is: all of it, or what cannot change its
-// meaning by what follows.
+// grow parses the text that there is: all of it, with which the document is
+// whole, or what cannot change its meaning by what follows.
 func (t *tree) grow(all bool) error {
 	n := len(t.text)
 	if !all {
 		n = boundary(t.text)
 	}
-	if n == 0 && (t.document != nil || !all) {
+	if n == 0 && !all {
 		return nil
 	}
 	source := append(t.opening(), t.text[:n]...)
-	t.text = append(t.text[:0], t.text[n:]...)
 	if !all {
 		source = append(source, mark...)
 	}
@@ -50,10 +50,15 @@ func (t *tree) grow(all bool) error {
 	if err != nil {
 		return err
 	}
-	path := []*html.Node(nil)
+	var path []*html.Node
 	if !all {
-		path = t.cut(parsed)
+		end := lastMark(parsed)
+		if end == nil {
+			return nil // it has become text: more is needed
+		}
+		path = t.cut(parsed, end)
 	}
+	t.text = append(t.text[:0], t.text[n:]...)
 	stubs := t.graft(parsed)
 	for i, n := range path {
 		if live := stubs[n]; live != nil {
@@ -71,10 +76,12 @@ func (t *tree) opening() []byte {
 		return nil
 	}
 	b := slices.Clone(t.doctype)
+	t.headStub = false
 	for i, n := range t.path {
 		b = appendStartTag(b, n)
 		if i == 0 && t.headed && (len(t.path) == 1 || t.path[1].DataAtom != atom.Head) {
 			b = append(b, "<head></head>"...)
+			t.headStub = true
 		}
 	}
 	return append(b, mark...)
@@ -82,10 +89,9 @@ func (t *tree) opening() []byte {
 
 // cut removes the mark at the end of parsed and what the parser has added there
 // because the text ended, and returns the elements that were open.
-func (t *tree) cut(parsed *html.Node) (path []*html.Node) {
-	end := lastMark(parsed)
+func (t *tree) cut(parsed, end *html.Node) (path []*html.Node) {
 	for n := end; n.Parent != nil; n = n.Parent {
-		for n.NextSibling != nil {
+		for n.NextSibling != nil && (n.Parent.Type == html.DocumentNode || n.Parent.DataAtom == atom.Html) {
 			n.Parent.RemoveChild(n.NextSibling)
 		}
 		if n.Parent.Type == html.ElementNode {
@@ -108,7 +114,7 @@ func (t *tree) cut(parsed *html.Node) (path []*html.Node) {
 	return path
 }
 
-// lastMark returns the last mark in n; there is one.
+// lastMark returns the last mark in n, nil if there is none.
 func lastMark(n *html.Node) *html.Node {
 	for c := n.LastChild; c != nil; c = c.PrevSibling {
 		if found := lastMark(c); found != nil {
@@ -161,8 +167,15 @@ func (t *tree) move(stub, inner, to, innermost *html.Node) {
 		switch {
 		case n == inner:
 			fostered = false
-		case n.Type == html.DoctypeNode, isHead(n) && t.headed && n.FirstChild == nil:
+		case n.Type == html.DoctypeNode:
 			stub.RemoveChild(n)
+		case isHead(n) && t.headStub:
+			stub.RemoveChild(n)
+			head := childNamed(to, "head")
+			if head == nil { // it has been sent
+				head = to
+			}
+			moveBefore(n, head, nil)
 		case isMark(n) && !marked:
 			stub.RemoveChild(n)
 			marked = true
@@ -284,6 +297,9 @@ func boundary(text []byte) int {
 			switch string(name) {
 			case "script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes", "plaintext":
 				inside = string(name)
+			case "noscript":
+				tokens.NextIsNotRawText() // without scripts it is markup
+				end = at
 			case "pre", "listing": // drop a line feed that follows
 			default:
 				end = at
