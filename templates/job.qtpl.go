@@ -74,7 +74,11 @@ func (p Job) StreamHTML(qw422016 *qt422016.Writer) {
 	}
 //line job.qtpl:29
 	qw422016.N().S(`>
-<main>
+`)
+//line job.qtpl:30
+	streamsignpost(qw422016, p.Plain)
+//line job.qtpl:30
+	qw422016.N().S(`<main>
 <h1>`)
 //line job.qtpl:31
 	qw422016.N().D(p.N)
