@@ -2,6 +2,8 @@
 # them. make generate: write the generated files anew.
 
 ACORN := acorn@8.19.0
+PROGRAMS := chromium curl nginx
+CLIENTS := demo/clients# a module of its own
 GENERATED := $(wildcard templates/*.qtpl.go) fallback/runtime.min.js
 SCRIPTS := fallback/runtime.js fallback/runtime.min.js templates/site.js
 WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
@@ -10,15 +12,22 @@ WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
 
 test: install fresh format vet es3 race
 
-# Chromium comes from the system's packages, where this user may install them.
+# The programs that tests run come from the system's packages, where this user may
+# install them: a program and its package have the same name. RUNLEVEL keeps nginx
+# from being started as a service.
 install:
-	@command -v chromium >/dev/null && exit 0; \
-	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
+	@missing=; \
+	for program in $(PROGRAMS); do \
+		[ -n "$$(PATH=$$PATH:/usr/sbin command -v $$program)" ] || missing="$$missing $$program"; \
+	done; \
+	if [ -z "$$missing" ]; then \
+		exit 0; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
 	elif [ -n "$$CI" ]; then \
-		echo "chromium is missing and cannot be installed here"; exit 1; \
+		echo "missing, and cannot be installed here:$$missing"; exit 1; \
 	else \
-		echo "chromium is missing, so the browser tests will be skipped: install your system's package"; \
+		echo "missing, so the tests that need them will be skipped; install your system's packages:$$missing"; \
 	fi
 
 fresh:
@@ -38,6 +47,7 @@ format:
 vet:
 	go vet ./...
 	go tool staticcheck ./...
+	cd $(CLIENTS) && go vet ./... && $$(cd $(CURDIR) && go tool -n staticcheck) ./...
 
 # The browser's scripts are ECMAScript 3.
 es3:
@@ -52,3 +62,4 @@ es3:
 
 race:
 	go test -race ./...
+	cd $(CLIENTS) && go test -race ./...
