@@ -82,11 +82,17 @@ type tab struct {
 	complaints []string
 }
 
-// open opens a tab. before is JavaScript that runs in each of its documents
-// before their own.
+// open opens a tab with a profile and connections of its own. before is
+// JavaScript that runs in each of its documents before their own.
 func open(t *testing.T, browser context.Context, before string) *tab {
 	t.Helper()
-	ctx, stop := chromedp.NewContext(browser, chromedp.WithNewBrowserContext()) // with connections of its own
+	return openTab(t, browser, before, chromedp.WithNewBrowserContext())
+}
+
+// openTab opens a tab, in the browser's first profile if no option says otherwise.
+func openTab(t *testing.T, browser context.Context, before string, options ...chromedp.ContextOption) *tab {
+	t.Helper()
+	ctx, stop := chromedp.NewContext(browser, options...)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	tab := &tab{ctx: ctx, t: t}
 	t.Cleanup(func() { cancel(); stop() })

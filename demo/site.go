@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -89,7 +91,7 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 	get("/compare/stream", s.compareStream)
 	get("/compare/counters", s.compareCounters)
 
-	publisher := stream.Publisher{Hub: &s.Hub, Keys: s.Keys}
+	publisher := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys}
 	get("/feeds/{topic}", s.feed)
 	r.POST("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.Publish(req, topic(req)) })
 	r.DELETE("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.End(req, topic(req)) })
@@ -104,7 +106,6 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 
 // Run publishes what the site's own feeds carry, until ctx is done.
 func (s *Site) Run(ctx context.Context) {
-	s.Hub.Feed(logTopic) // so that it can be followed before the first line
 	var publishing sync.WaitGroup
 	publishing.Go(func() { s.runClock(ctx) })
 	publishing.Go(func() { s.runDashboard(ctx) })
@@ -127,15 +128,20 @@ func (s *Site) index(req *fasthttp.RequestCtx) {
 	stream.ServePage(req, index, nil)
 }
 
-// feed serves a topic of the hub.
+// ownTopics are the topics that can be followed before their first event.
+var ownTopics = []string{clockTopic, dashboardTopic, logTopic, beatTopic}
+
+// feed serves a topic of the hub, or several with commas between them.
 func (s *Site) feed(req *fasthttp.RequestCtx) {
-	name := topic(req)
-	if err := stream.CheckTopic(name); err == nil && !s.Hub.Has(name) {
-		req.Error(fmt.Sprintf("there is no feed %q yet: publish to it first, with POST /feeds/%s\n", name, name), fasthttp.StatusNotFound)
-		return
+	topics := strings.Split(topic(req), ",")
+	for _, name := range topics {
+		if stream.CheckTopic(name) == nil && !s.Hub.Has(name) && !slices.Contains(ownTopics, name) {
+			req.Error(fmt.Sprintf("there is no feed %q now: publish to it first, with POST /feeds/%s\n", name, name), fasthttp.StatusNotFound)
+			return
+		}
 	}
 	s.allowOrigin(req)
-	fallback.ServeFeed(req, s.Hub.Feed(name))
+	fallback.ServeFeed(req, s.Hub.Feed(topics...))
 }
 
 func topic(req *fasthttp.RequestCtx) string { return req.UserValue("topic").(string) }

@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"strings"
 	"time"
 
 	"foreverframe/stream"
@@ -16,6 +17,36 @@ type Frame struct {
 	Retry time.Duration
 	// Beat makes heartbeats calls that scripts can see, the first at the start.
 	Beat bool
+	// Prelude is the number of blanks at the start, for browsers that hold the
+	// first bytes of a document back.
+	Prelude int
+}
+
+// preludes are what browsers of old hold back before they run the first script,
+// in bytes, by what their User-Agent has; the first that fits counts. The
+// browsers of today hold nothing back.
+var preludes = []struct {
+	has   string
+	bytes int
+}{
+	{"MSIE ", 256},       // sniffs the content's type
+	{"Android 1.", 4096}, // and the other stock browsers of Android, up to 4
+	{"Android 2.", 4096},
+	{"Android 3.", 4096},
+	{"Android 4.", 4096},
+	{"AppleWebKit/4", 1024}, // Safari 2 and 3
+	{"AppleWebKit/52", 1024},
+	{"AppleWebKit/53", 1024}, // Safari up to 7
+}
+
+// preludeFor returns the prelude that a browser needs.
+func preludeFor(userAgent string) int {
+	for _, p := range preludes {
+		if strings.Contains(userAgent, p.has) && !strings.Contains(userAgent, "Chrome/") {
+			return p.bytes
+		}
+	}
+	return 0
 }
 
 // Name returns "frame".
@@ -26,6 +57,9 @@ func (Frame) Name() string { return "frame" }
 // a frame of such a page does nothing.
 func (f Frame) AppendStart(b []byte) []byte {
 	b = append(b, "<!doctype html><meta charset=utf-8><title>Foreverframe</title>"...)
+	for range f.Prelude {
+		b = append(b, ' ')
+	}
 	b = f.AppendOpen(b)
 	b = append(b, "var ff=parent!=window&&parent.ff?parent.ff.frame(window):function(){};"...)
 	if f.Beat {

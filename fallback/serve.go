@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -85,7 +86,7 @@ func serve(req *fasthttp.RequestCtx, r stream.Response, at place) {
 		sse.Beat = beat > 0
 		r.Transport = sse
 	case transportFrame:
-		r.Transport = Frame{Script: stream.Script{Nonce: stream.Nonce(req)}, Beat: beat > 0}
+		r.Transport = Frame{Script: stream.Script{Nonce: stream.Nonce(req)}, Beat: beat > 0, Prelude: preludeFor(string(req.UserAgent()))}
 		r.Limit = frameLimit
 	case transportPoll:
 		r.Transport, r.Flush, r.Wait = Poll{}, pollFlush, wait
@@ -146,8 +147,13 @@ func vary(req *fasthttp.RequestCtx) {
 // else the feed's own place. An EventSource that has all of a feed that has ended
 // gets 204, No Content.
 func ServeFeed(req *fasthttp.RequestCtx, feed stream.Feed) {
-	if err := stream.CheckTopic(feed.Topic); err != nil {
-		req.Error(fmt.Sprintf("topic %q: %v\n", feed.Topic, err), fasthttp.StatusBadRequest)
+	switch err := feed.Err(); {
+	case errors.Is(err, stream.ErrTopics):
+		req.Error(err.Error()+"\n", fasthttp.StatusTooManyRequests)
+		req.Response.Header.Set(fasthttp.HeaderRetryAfter, "60")
+		return
+	case err != nil:
+		req.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
 		return
 	}
 	if after := req.QueryArgs().Peek("after"); len(after) > 0 {

@@ -27,6 +27,7 @@ func (s Script) Header(h *fasthttp.ResponseHeader) {
 	h.SetContentType("text/html; charset=utf-8")
 	if len(h.Peek(fasthttp.HeaderContentSecurityPolicy)) == 0 && s.Nonce != "" {
 		h.Set(fasthttp.HeaderContentSecurityPolicy, "script-src 'nonce-"+s.Nonce+"'; object-src 'none'; base-uri 'none'; frame-ancestors 'self'")
+		h.Set(fasthttp.HeaderXFrameOptions, "SAMEORIGIN") // for browsers without frame-ancestors
 	}
 }
 
