@@ -38,6 +38,8 @@ type engine interface {
 	// open opens a tab with cookies, storage and connections of its own. before
 	// is JavaScript that runs in each of its documents before their own.
 	open(before string) (page, error)
+	// version is what the browser calls itself; it may need an open tab.
+	version() string
 	// processes are the ids of those whose children the browser consists of.
 	processes() []int
 	close()
@@ -99,6 +101,9 @@ func (b *Browser) Open(t testing.TB, before string) *Tab {
 	}
 	return newTab(t, page)
 }
+
+// Version returns what the browser calls itself, once it has opened a tab.
+func (b *Browser) Version() string { return b.engine.version() }
 
 // Memory returns the bytes of memory that the processes of the browser have in
 // use together. What several of them share counts in each.

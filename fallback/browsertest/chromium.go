@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
 	cdppage "github.com/chromedp/cdproto/page"
@@ -34,6 +36,14 @@ func startChromium() (engine, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+func (c *chromium) version() string {
+	version, err := chromedp.CallBrowser(c.ctx, browser.GetVersion, cdp.Empty{})
+	if err != nil {
+		return "Chromium"
+	}
+	return strings.NewReplacer("Headless", "", "Chrome/", "Chromium ").Replace(version.Product)
 }
 
 func (c *chromium) processes() []int {

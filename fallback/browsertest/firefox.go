@@ -19,6 +19,9 @@ type firefox struct {
 	command *child
 	profile string
 	bidi    *bidi
+	session struct {
+		Capabilities struct{ BrowserVersion string }
+	}
 
 	mu      sync.Mutex        // guards the rest
 	parents map[string]string // of each document that is a frame: the one around it
@@ -81,7 +84,7 @@ func (f *firefox) connect() error {
 	if f.bidi, err = dialBidi(address+"/session", f.listen); err != nil {
 		return err
 	}
-	if err := f.bidi.call("session.new", object{"capabilities": object{}}, nil); err != nil {
+	if err := f.bidi.call("session.new", object{"capabilities": object{}}, &f.session); err != nil {
 		return err
 	}
 	return f.bidi.call("session.subscribe", object{"events": []string{"log.entryAdded", "browsingContext.contextCreated"}}, nil)
@@ -101,6 +104,8 @@ func announced(output io.ReadCloser, label string) (string, error) {
 	}
 	return "", errors.New("it does not tell its address")
 }
+
+func (f *firefox) version() string { return "Firefox " + f.session.Capabilities.BrowserVersion }
 
 func (f *firefox) processes() []int { return []int{f.command.Process.Pid} }
 

@@ -27,8 +27,9 @@ type webkit struct {
 	display string
 	home    string
 
-	mu       sync.Mutex // guards sessions
+	mu       sync.Mutex // guards the rest
 	sessions map[*webkitSession]bool
+	number   string // its version
 }
 
 func startWebKit() (engine, error) {
@@ -63,6 +64,12 @@ func (w *webkit) startScreen() error {
 	line, err := bufio.NewReader(number).ReadString('\n')
 	w.display = ":" + strings.TrimSpace(line)
 	return err
+}
+
+func (w *webkit) version() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return "WebKitGTK " + w.number
 }
 
 func (w *webkit) processes() (ids []int) {
@@ -164,10 +171,16 @@ func (s *webkitSession) begin() error {
 		"pageLoadStrategy": "none",
 		"proxy":            object{"proxyType": "manual", "httpProxy": s.proxy.address()},
 	}
-	var session struct{ SessionID string }
+	var session struct {
+		SessionID    string
+		Capabilities struct{ BrowserVersion string }
+	}
 	if err := s.callWithin(Patience/3, "POST", "/session", object{"capabilities": object{"alwaysMatch": capabilities}}, &session); err != nil {
 		return err
 	}
+	s.webkit.mu.Lock()
+	s.webkit.number = session.Capabilities.BrowserVersion
+	s.webkit.mu.Unlock()
 	s.address += "/session/" + session.SessionID
 	return s.call("GET", "/window", nil, &s.shown)
 }
