@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -28,6 +29,9 @@ type Site struct {
 	Hub stream.Hub
 	// Keys are the keys that may publish.
 	Keys []string
+	// Rate and Burst bound what each key publishes, as in stream.Publisher.
+	Rate  float64
+	Burst int
 	// Origins are the other origins whose pages may read feeds with their
 	// visitors' cookies, for example "https://app.example.com".
 	Origins []string
@@ -91,7 +95,7 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 	get("/compare/stream", s.compareStream)
 	get("/compare/counters", s.compareCounters)
 
-	publisher := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys}
+	publisher := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys, MaxBody: maxBody, Rate: s.Rate, Burst: s.Burst}
 	get("/feeds/{topic}", s.feed)
 	r.POST("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.Publish(req, topic(req)) })
 	r.DELETE("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.End(req, topic(req)) })
@@ -144,7 +148,15 @@ func (s *Site) feed(req *fasthttp.RequestCtx) {
 	fallback.ServeFeed(req, s.Hub.Feed(topics...))
 }
 
-func topic(req *fasthttp.RequestCtx) string { return req.UserValue("topic").(string) }
+// topic returns the part of the path that names a topic or several; a client may
+// have escaped its commas.
+func topic(req *fasthttp.RequestCtx) string {
+	part := req.UserValue("topic").(string)
+	if plain, err := url.PathUnescape(part); err == nil {
+		return plain
+	}
+	return part
+}
 
 // fill adds to page what belongs to the request.
 func (s *Site) fill(req *fasthttp.RequestCtx, page templates.Page) templates.Page {

@@ -3,6 +3,7 @@
 // keeps it. ES3 syntax, no dependency.
 (function (window, document) {
   var root = document.documentElement;
+  var born = now();
   var last = 0; // the id of the last event that the page has got
   var listeners = {}; // functions by "on " and the name of their event
 
@@ -64,9 +65,15 @@
   var nul = "\uFDD0";
 
   function restore(node) {
-    var child;
-    if (node.nodeType === 3 && node.data.indexOf(nul) >= 0) { node.data = node.data.split(nul).join("\0"); }
+    var attributes = node.attributes || [], child, i;
+    if (node.nodeType === 3) { put(node, "data"); }
+    for (i = 0; i < attributes.length; i++) { put(attributes[i], "value"); }
     for (child = node.firstChild; child; child = child.nextSibling) { restore(child); }
+  }
+
+  function put(node, key) {
+    var text = String(node[key]);
+    if (text.indexOf(nul) >= 0) { node[key] = text.split(nul).join("\0"); }
   }
 
   // ff is called by the scripts of a page. Without arguments it removes the
@@ -90,18 +97,17 @@
   }
 
   // A page that has just loaded itself again waits before it does so once more.
+  // One that can keep nothing may have.
   function reload() {
     var age = now() - (store("ff-reload") || 0);
     store("ff-reload", now());
+    if (!store("ff-reload")) { age = now() - born; }
     window.setTimeout(function () { window.location.reload(); }, age > 10000 ? 0 : 10000);
   }
 
   ff.on = function (name, listener) {
     var key = "on " + name;
-    if (!listeners[key]) {
-      listeners[key] = [];
-      if (road && road.listen) { road.listen(name); }
-    }
+    if (!listeners[key]) { listeners[key] = []; }
     listeners[key].push(listener);
   };
 
@@ -146,8 +152,8 @@
 
   // The connection. A road is one transport, opened by a function of the same
   // name: it calls hear when anything has come, take for an event and lost when
-  // it has ended, and returns {close, listen, dead}, of which the last two may
-  // be missing.
+  // it has ended, and returns {close, dead, once}: once is true of a single request,
+  // dead may be missing.
 
   var roads = {sse: sse, frame: frame, poll: poll};
   var url = ""; // of the feed, without its place
@@ -162,6 +168,7 @@
   var retry = 2000; // milliseconds to wait before the next try, as the server says
   var tries = 0; // in a row that failed
   var silences = 0; // in a row that ended a road
+  var proven = ""; // the road that has worked last
   var timer = null; // of the next try
   var watch = null; // the watchdog
   var queue = []; // events that wait to be applied together
@@ -171,23 +178,22 @@
   // hidden frame or polling, whichever works, and again whenever the connection
   // ends before the feed does.
   ff.follow = function (address) {
-    var place = /[?&]after=(\d+)/.exec(address);
+    var place = /[?&]after=(\d+)/.exec(address), next = address.replace(/([?&])after=\d+&?/, "$1").replace(/[?&]$/, "");
     stop("closed");
+    if (url && url !== next) { last = 0; }
+    url = next;
     placed = !!place;
     last = place ? Math.max(last, +place[1]) : last;
-    url = address.replace(/([?&])after=\d+&?/, "$1").replace(/[?&]$/, "");
     begin();
   };
 
   function begin() {
     choice = allowed();
+    if (!choice.length) { return state("failed"); }
     watch = window.setInterval(guard, 1000);
     state("connecting");
-    if (placed && window.BroadcastChannel && window.Promise && window.navigator.locks) {
-      tabs = share();
-    } else {
-      connect();
-    }
+    tabs = share();
+    if (!tabs) { connect(); }
   }
 
   ff.close = function () { stop("closed"); };
@@ -204,11 +210,13 @@
     state(end);
   }
 
-  // finish is stop for all tabs: the feed itself has ended.
-  function finish(end) {
-    if (tabs) { tabs.say({end: end}); }
-    stop(end);
+  // finish is stop for all tabs: the feed itself has ended, by one of these.
+  function finish(action) {
+    if (tabs) { tabs.say({before: last, event: {action: action}}); }
+    stop(ends[action]);
   }
+
+  var ends = {done: "done", fail: "failed"};
 
   // leave closes the road and forgets the next try.
   function leave() {
@@ -265,22 +273,26 @@
   function hear(wait) {
     if (+wait) { retry = +wait; }
     if (!heard) { store("ff-transport", choice[0]); }
+    proven = choice[0];
     if (tabs && (wait || !heard)) { tabs.say({state: "open"}); }
     heard = now();
+    if (heard - opened > 500 * beat) { silences = 0; }
     tries = 0;
     state("open");
   }
 
   // take takes an event from the road.
   function take(action, target, html, id) {
-    var before = last;
     hear();
-    silences = 0;
-    if (action === "done") { return finish("done"); }
-    if (action === "fail") { return finish("failed"); }
+    receive(action, target, html, id);
+  }
+
+  function receive(action, target, html, id) {
+    var before = last;
+    if (ends[action]) { return finish(action); }
     if (action === "again") { return connect(); }
     if (!fresh(id)) { return; }
-    if (tabs && id) { tabs.say({before: before, event: [action, target, html, id]}); }
+    if (tabs && id) { tabs.say({before: before, event: {action: action, target: target, html: html, id: id}}); }
     later(action, target, html);
   }
 
@@ -299,87 +311,112 @@
   }
 
   // lost is called when a road has ended. One that has carried something is tried
-  // again; for one that has not, a single request tells whether the server or
-  // the road is at fault.
+  // again; for one that has not, a single request, the probe, tells whether the
+  // server or the road is at fault. Once, that may have been an accident.
   function lost() {
-    var mine;
-    if (heard || choice[0] === "poll") { return again(); }
+    if (heard) { return again(); }
     leave();
-    mine = run;
     state("waiting");
-    request("wait=0", function (status, events, wait) {
+    opened = now();
+    road = probe();
+  }
+
+  function probe() {
+    var mine = run;
+    return {once: true, close: request("wait=0", 10, function (status, events, wait) {
+      if (status !== 200) { return refused(status, wait); }
+      if (complete(events)) { accept(events); }
       if (mine !== run) { return; }
-      if (status === 200) {
-        if (choice.length > 1) { choice = choice.slice(1); }
-        accept(events);
-        if (mine === run && watch) { connect(); }
-      } else {
-        refused(status, wait);
+      if (choice.length === 1 || proven === choice[0]) {
+        proven = "";
+        return again();
       }
-    });
+      choice = choice.slice(1);
+      connect();
+    })};
+  }
+
+  // complete reports whether events need not come again: events without ids do,
+  // from a stream that has not ended.
+  function complete(events) {
+    var end = events[events.length - 1];
+    return end && (end.id || ends[end.action]);
   }
 
   // refused tries again after an answer that is not the feed, unless the answer
   // is final.
   function refused(status, wait) {
-    if (status === 204) { return finish("done"); }
-    if (status >= 400 && status < 500 && status !== 408 && status !== 429) { return finish("failed"); }
-    again(wait);
+    var end = verdict(status);
+    if (end) { finish(end); } else { again(wait); }
   }
 
-  // again tries again, later from try to try, and not when the others do.
+  // verdict returns how an answer that is not the feed ends it, if it does.
+  function verdict(status) {
+    if (status === 204) { return "done"; }
+    return status >= 400 && status < 500 && status !== 408 && status !== 429 ? "fail" : "";
+  }
+
+  // again tries again.
   function again(wait) {
-    var delay = Math.max(wait || 0, retry) + Math.random() * Math.min(30000, retry * (1 << Math.min(tries, 8)));
     leave();
-    tries++;
     state("waiting");
     if (tabs) { tabs.say({state: "waiting"}); }
-    timer = window.setTimeout(connect, tries === 1 && !wait ? delay / 2 : delay);
+    timer = window.setTimeout(connect, pause(wait, tries++));
+  }
+
+  // pause returns how long to wait before another try: longer from try to try, as
+  // long as the server says, and not as long as the others.
+  function pause(wait, tries) {
+    var delay = Math.max(wait || 0, retry) + Math.random() * Math.min(30000, retry * (1 << Math.min(tries, 8)));
+    return tries || wait ? delay : delay / 2;
   }
 
   // guard is the watchdog, called every second: a first byte that does not come
   // is a proxy that holds it, and a silence is a dead connection.
   function guard() {
-    if (tabs && !tabs.leads()) { return tabs.guard(); }
-    if (!road) { return; }
+    if (!leads()) { return tabs.guard(); }
+    if (!road || road.once) { return; }
     if (road.dead && road.dead()) { return lost(); }
-    if (!heard) {
-      if (now() - opened > patience * 1000 && choice[0] !== "poll") { lost(); }
-    } else if (now() - heard > (choice[0] === "poll" ? 60 : 2.5 * beat) * 1000) {
-      if (++silences > 1 && choice.length > 1) {
-        silences = 0;
-        choice = choice.slice(1);
-      }
-      state("connecting");
-      connect();
+    if (heard) {
+      if (now() - heard > 2500 * beat) { silent(); }
+    } else if (now() - opened > 1000 * patience) {
+      lost();
     }
   }
 
-  // accept takes events as polling brings them.
+  // leads reports whether the connection is up to this tab.
+  function leads() { return !tabs || tabs.leads(); }
+
+  // silent leaves a road that says nothing any more, for the next one if it has
+  // happened before.
+  function silent() {
+    if (++silences > 1 && choice.length > 1) {
+      silences = 0;
+      choice = choice.slice(1);
+    }
+    state("connecting");
+    connect();
+  }
+
+  // accept takes events as polling brings them, until one of them ends this road.
   function accept(events) {
-    var i, e;
-    for (i = 0; i < events.length; i++) {
+    var mine = run, i, e;
+    for (i = 0; i < events.length && mine === run; i++) {
       e = events[i];
-      if (e.action) { take(e.action, e.target, e.html, e.id); } else { take("emit", e.event, e.data, e.id); }
+      receive(e.action, e.target, e.html, e.id);
     }
   }
 
   // sse is the road of server-sent events. The browser's own way to connect again
   // cannot see a proxy that holds the stream, or a 503, so it is not used.
   function sse(hear, take, lost) {
-    var source = new window.EventSource(address("beat=" + beat), {withCredentials: true}), seen = "", known = {}, name;
+    var source = new window.EventSource(address("beat=" + beat), {withCredentials: true}), seen = "", action;
 
     // An EventSource repeats the last id for events that have none.
     function receive(action, target, html, event) {
       var id = event.lastEventId === seen ? 0 : +event.lastEventId;
       seen = event.lastEventId;
       take(action, target, html, id);
-    }
-
-    function listen(name) {
-      if (own["on " + name] || known["on " + name]) { return; }
-      known["on " + name] = 1;
-      source.addEventListener(name, function (event) { receive("emit", name, event.data, event); }, false);
     }
 
     function follow(action) {
@@ -397,15 +434,11 @@
       lost();
     };
     source.addEventListener("beat", function (event) { hear(event.data); }, false);
-    for (name in elements) { follow(name); }
-    for (name in {title: 1, reload: 1, done: 1, fail: 1, again: 1}) { follow(name); }
-    listen("message");
-    for (name in listeners) { listen(name.substring(3)); }
-    return {close: close, listen: listen, dead: function () { return source.readyState === 2; }};
+    for (action in elements) { follow(action); }
+    for (action in pages) { follow(action); }
+    follow("again");
+    return {close: close, dead: function () { return source.readyState === 2; }};
   }
-
-  // What the runtime itself tells listeners; it never comes over a connection.
-  var own = {"on state": 1, "on trouble": 1, "on apply": 1};
 
   // frame is the road of the forever frame. When the server ends one to free its
   // memory, the next one takes over at the page's place.
@@ -445,30 +478,37 @@
   // ff.frame returns the ff of the document in view, one that does nothing if
   // view is not a frame of this page's own.
   ff.frame = function (view) {
-    var make = ff.frames[view.name];
-    return make ? make(view) : function () {};
+    if (ff.frames.hasOwnProperty(view.name)) { return ff.frames[view.name](view); }
+    return function () {};
   };
 
   // poll is the road of long polling: a request waits until there is something.
-  function poll(hear, take, lost) {
-    var going = request("wait=25", function (status, events, wait) {
+  function poll(hear) {
+    var mine = run;
+    return {once: true, close: request("wait=25", 60, function (status, events, wait) {
       var quick = now() - opened < 1000;
       if (status !== 200) { return refused(status, wait); }
       hear();
       accept(events);
-      if (!road || road.going !== going) { return; }
+      if (mine !== run) { return; }
       if (quick && !events.length) { again(); } else { connect(); }
-    });
-    return {close: going, going: going};
+    })};
   }
 
   // request asks for what follows the page's place, once, and tells then the
-  // status, the events and the milliseconds of a Retry-After. It returns a
-  // function that gives the request up.
-  function request(query, then) {
+  // status, 0 if there is no answer in so many seconds, the events and the
+  // milliseconds of a Retry-After. It returns a function that gives the request
+  // up.
+  function request(query, seconds, then) {
     var xhr = window.XMLHttpRequest ? new window.XMLHttpRequest() : new window.ActiveXObject("Microsoft.XMLHTTP");
+    var limit = window.setTimeout(function () {
+      var tell = then;
+      close();
+      tell(0, [], 0);
+    }, seconds * 1000);
 
     function close() {
+      window.clearTimeout(limit);
       then = function () {};
       xhr.abort();
     }
@@ -477,10 +517,11 @@
     xhr.onreadystatechange = function () {
       var status = 0, events = [], wait = 0;
       if (xhr.readyState !== 4) { return; }
+      window.clearTimeout(limit);
       try {
         status = xhr.status;
         wait = 1000 * (+xhr.getResponseHeader("Retry-After") || 0);
-        if (status === 200) { events = parse(xhr.responseText); }
+        if (status === 200) { events = updates(parse(xhr.responseText)); }
       } catch (e) { status = 0; }
       then(status, events, wait);
     };
@@ -488,9 +529,20 @@
     return close;
   }
 
+  // updates makes updates of a list in which events of the application have a
+  // name and data.
+  function updates(list) {
+    var all = [], i, e;
+    for (i = 0; i < list.length; i++) {
+      e = list[i];
+      all.push(e.action ? e : {action: "emit", target: e.event, html: e.data, id: e.id});
+    }
+    return all;
+  }
+
   // parse reads a JSON array of flat objects, also in a browser that has no JSON.
   function parse(text) {
-    var token = /"((?:[^"\\]|\\.)*)"|[{}]|-?\d+/g, events = [], event, key, match;
+    var token = /"([^"\\]*(?:\\.[^"\\]*)*)"|[{}]|-?\d+/g, events = [], event, key, match;
     if (window.JSON) { return window.JSON.parse(text); }
     while ((match = token.exec(text))) {
       if (match[0] === "{") {
@@ -515,49 +567,54 @@
     });
   }
 
-  // share joins the tabs that follow the same feed. One of them, who holds a lock,
-  // has the connection and says what comes; when it closes, the lock and the
-  // connection go to another, at its own place.
+  // share joins the tabs that follow the same feed, or returns null where the
+  // browser cannot. One of them, who holds a lock, has the connection and says
+  // what comes; when it closes, the lock and the connection go to another, at its
+  // own place.
   function share() {
-    var channel = new window.BroadcastChannel("ff " + url), leading = false, held = null, news = now(), release = null, left = false;
+    var channel = meet(), leading = false, left = false, held = null, news = now(), release = null;
+    if (!channel) { return null; }
 
     // catchUp asks once for what follows the page's place, and holds back
     // meanwhile what the others say.
     function catchUp() {
+      if (leading || left || held) { return; }
       held = [];
-      request("wait=0", function (status, events) {
-        var all = held, i;
-        if (left || leading) { return; }
-        held = null;
-        if (status === 200) {
-          state("open");
-          for (i = 0; i < events.length; i++) { follow(events[i]); }
-        }
-        for (i = 0; i < all.length && !left; i++) { listen(all[i]); }
+      ask();
+    }
+
+    function ask() {
+      if (leading || left) { return; }
+      request("wait=0", 10, function (status, events, wait) {
+        var end = verdict(status);
+        if (leading || left) { return; }
+        if (end) { return stop(ends[end]); }
+        if (status !== 200) { return window.setTimeout(ask, pause(wait, 0)); }
+        state("open");
+        caughtUp(events);
       });
     }
 
-    function follow(e) {
-      if (e.action === "done") { return stop("done"); }
-      if (fresh(e.id)) {
-        if (e.action) { later(e.action, e.target, e.html); } else { later("emit", e.event, e.data); }
-      }
+    function caughtUp(events) {
+      var all = held, i;
+      held = null;
+      for (i = 0; i < events.length; i++) { listen({event: events[i]}); }
+      for (i = 0; i < all.length; i++) { listen(all[i]); }
     }
 
+    // listen takes what a tab has said, or the server to this tab alone. What has
+    // come before it must be there.
     function listen(said) {
-      if (said.end) { return stop(said.end); }
-      if (said.state) { state(said.state); }
-      if (!said.event || said.event[3] <= last) { return; }
+      var e = said.event;
+      if (leading || left) { return; }
+      if (said.before > last) { catchUp(); }
       if (held) { return held.push(said); }
-      if (said.before > last) {
-        catchUp();
-        return held.push(said);
-      }
-      last = said.event[3];
-      later(said.event[0], said.event[1], said.event[2]);
+      if (ends[e.action]) { return stop(ends[e.action]); }
+      if (fresh(e.id)) { later(e.action, e.target, e.html); }
     }
 
     function lead() {
+      if (leading || left) { return; }
       leading = true;
       held = null;
       connect();
@@ -565,15 +622,15 @@
 
     channel.onmessage = function (message) {
       news = now();
-      if (!leading && !left) { listen(message.data); }
+      if (message.data.event) { return listen(message.data); }
+      if (!leading && !left) { state(message.data.state); }
     };
     window.navigator.locks.request("ff " + url, function () {
-      if (left) { return; }
       lead();
-      return new window.Promise(function (resolve) { release = resolve; });
-    });
+      return left || new window.Promise(function (resolve) { release = resolve; });
+    }).then(null, lead); // where locks are forbidden
     ff.transport = "tab";
-    window.setTimeout(function () { if (!leading && !left) { catchUp(); } }, 50);
+    window.setTimeout(catchUp, 50);
 
     return {
       leads: function () { return leading; },
@@ -582,11 +639,16 @@
       guard: function () { if (now() - news > 5 * beat * 1000) { lead(); } },
       leave: function () {
         left = true;
-        leading = false;
         channel.close();
         if (release) { release(); }
       }
     };
+  }
+
+  // meet opens the channel of the tabs, or returns null.
+  function meet() {
+    if (!placed || !window.BroadcastChannel || !window.Promise || !window.navigator.locks) { return null; }
+    try { return new window.BroadcastChannel("ff " + url); } catch (e) { return null; /* forbidden */ }
   }
 
   // The page. It names its feed on its body. A frame that opens before the page
@@ -619,12 +681,12 @@
     while (node && node.nodeName !== "A") { node = node.parentNode; }
     if (!node || !node.href || /^#|^javascript:/.test(node.getAttribute("href"))) { return; }
     window.setTimeout(function () {
-      if (road && heard && heard < at) { connect(); }
+      if (road && heard && heard < at && !event.defaultPrevented) { connect(); }
     }, 2000);
   }
 
   function online() {
-    if (watch && !road && ff.state === "waiting") { connect(); }
+    if (watch && leads() && ff.state === "waiting") { connect(); }
   }
 
   window.ff = ff;

@@ -17,8 +17,8 @@
 //
 // # Promises
 //
-//   - Order: whoever follows a topic sees its events in one order, each once,
-//     also over several connections, or is told to reload.
+//   - Order: whoever follows a topic, or several as one feed, sees the events in
+//     one order, each once, also over several connections, or is told to reload.
 //   - Isolation: a slow or dead browser costs its own memory only, bounded, and
 //     is cut off when it does not take a write in time. A panic in an author's
 //     code or template ends one stream.

@@ -11,15 +11,18 @@ import (
 // SSE is the transport of server-sent events (HTML, section 9.2), right for
 // streams without an end. An update is an event named after its action, its
 // first line of data the target, the others the HTML; what Emit makes is a
-// plain named event, so that any EventSource can read it.
+// plain named event, so that any EventSource can read it, unless the browser's
+// half does.
 type SSE struct {
 	// Retry is how long a browser waits before it connects again. Zero means
 	// a random time from two to four seconds, so that browsers which lost
 	// their connections together do not come back together.
 	Retry time.Duration
-	// Beat makes heartbeats events named "beat", which scripts can see, the
-	// first at the start; their data is the retry time in milliseconds.
-	// Without it they are comments.
+	// Beat is for the browser's half. It makes heartbeats events named "beat",
+	// which scripts can see, the first at the start; their data is the retry
+	// time in milliseconds. Without it they are comments. And it makes what Emit
+	// makes an update like the others, its name the target: a script hears only
+	// the names that it knows, but a page that shares its stream must pass all on.
 	Beat bool
 }
 
@@ -65,7 +68,7 @@ func Beat(retry time.Duration) Event {
 func (SSE) AppendOpen(b []byte) []byte { return b }
 
 // AppendEvent appends the fields of e and the blank line that ends them.
-func (SSE) AppendEvent(b []byte, e Event) []byte {
+func (s SSE) AppendEvent(b []byte, e Event) []byte {
 	switch {
 	case e.Action == ActionDone:
 		b = AppendField(b, "id", doneID)
@@ -74,7 +77,7 @@ func (SSE) AppendEvent(b []byte, e Event) []byte {
 		b = strconv.AppendUint(b, e.ID, 10)
 		b = append(b, '\n')
 	}
-	if e.Action == ActionEmit {
+	if e.Action == ActionEmit && !s.Beat {
 		if e.Target != "message" {
 			b = AppendField(b, "event", e.Target)
 		}

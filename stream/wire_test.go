@@ -76,6 +76,15 @@ func TestABatchHasOneScriptForAllItsUpdates(t *testing.T) {
 	}
 }
 
+// A script hears only the names that it knows; the browser's half hears all.
+func TestTheBrowsersHalfHearsEventsOfEveryName(t *testing.T) {
+	got := batchOf(SSE{Beat: true}, Event{7, Emit("news", "a\nb")}, Event{Update: Emit("", "")})
+	want := "id: 7\nevent: emit\ndata: news\ndata: a\ndata: b\n\nevent: emit\ndata: message\n\n"
+	if got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestANonceCannotLeaveItsAttribute(t *testing.T) {
 	got := string(Script{Nonce: `"><b>`}.AppendOpen(nil))
 	if want := `<script nonce="&#34;&gt;&lt;b&gt;">`; got != want {
