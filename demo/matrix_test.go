@@ -198,3 +198,25 @@ func (m matrix) write(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// Some browsers hold the first bytes of a document back.
+func TestAQuietFeedIsOpenInEveryBrowser(t *testing.T) {
+	for _, name := range browsertest.Names {
+		t.Run(name, func(t *testing.T) {
+			browser := browsertest.Start(t, name)
+			for _, way := range ways[1:3] {
+				t.Run(way.name, func(t *testing.T) {
+					var hub stream.Hub
+					tab := browser.Open(t, "")
+					tab.Visit(way.serveFeed(t, func() stream.Feed { return hub.Feed("quiet") }))
+					tab.Until("ff.state == 'open'")
+					hub.Publish("quiet", stream.Append("lines", stream.Text("first")))
+					tab.Until("document.getElementById('lines').textContent == 'first'")
+					if got := tab.Value("ff.transport"); got != way.transport {
+						t.Errorf("it is open over %s", got)
+					}
+				})
+			}
+		})
+	}
+}

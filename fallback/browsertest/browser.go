@@ -36,7 +36,7 @@ var kinds = map[string]kind{
 // An engine is a running browser.
 type engine interface {
 	// open opens a tab with cookies, storage and connections of its own. before
-	// is JavaScript that runs in each of its documents before their own.
+	// is JavaScript that runs in each of its pages before their own.
 	open(before string) (page, error)
 	// version is what the browser calls itself; it may need an open tab.
 	version() string
@@ -92,7 +92,8 @@ func missing(t testing.TB, what string) {
 }
 
 // Open opens a tab for t with cookies, storage and connections of its own.
-// before is JavaScript that runs in each of its documents before their own.
+// before is JavaScript that runs in each of its pages before their own, in some
+// browsers also in the frames of the pages.
 func (b *Browser) Open(t testing.TB, before string) *Tab {
 	t.Helper()
 	page, err := b.engine.open(before)

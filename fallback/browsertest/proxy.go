@@ -11,8 +11,8 @@ import (
 )
 
 // A scriptProxy is an HTTP proxy that passes everything on as it comes and puts
-// a script in front of each HTML document: WebDriver has no way to run one
-// before those of a page.
+// a script in front of each page: WebDriver has no way to run one before those
+// of a page. What is in a frame it leaves as it is, also in length.
 type scriptProxy struct {
 	listener net.Listener
 	server   *http.Server
@@ -50,7 +50,8 @@ var nonce = regexp.MustCompile(`'nonce-([^']+)'`)
 // insert puts a script behind the doctype of an HTML document, under the nonce
 // of the document's policy, if it has one. The script removes its element.
 func insert(response *http.Response, before string) {
-	if !strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") || response.StatusCode != http.StatusOK {
+	page := response.Request.Header.Get("Sec-Fetch-Dest") == "document"
+	if !page || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
 		return
 	}
 	start := "<script>"
@@ -67,16 +68,16 @@ func insert(response *http.Response, before string) {
 	response.Header.Del("Content-Length")
 }
 
-// complaintsName is the name of the property of a tab's window that has what the
-// documents in it complained of.
-const complaintsName = "'what the documents complain of'"
+// complaintsName is the name of the property of a window that has what its
+// document complained of.
+const complaintsName = "'what the document complains of'"
 
 // collect takes down what a document complains of. Its first line leaves JSON to
 // the automation of WebKit where the page must do without.
 const collect = `let JSON = window.JSON;
 (function (name) {
-  if (top === window) { Object.defineProperty(window, name, {value: []}); }
-  function complain(text) { top[name].push(text); }
+  Object.defineProperty(window, name, {value: []});
+  function complain(text) { window[name].push(text); }
   function replace(level) {
     var original = console[level];
     console[level] = function () { complain(level + ": " + [].join.call(arguments, " ")); original.apply(console, arguments); };

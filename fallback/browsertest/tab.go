@@ -71,7 +71,7 @@ func (b *Tab) Value(expression string) string {
 
 // Complaints returns what the browser complained of so far: console errors and
 // warnings, exceptions and violations of the content security policy, as far as
-// it tells them.
+// it tells them: WebKit tells them of the page only, not of its frames.
 func (b *Tab) Complaints() []string {
 	b.t.Helper()
 	complaints, err := b.page.complaints()
