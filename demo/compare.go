@@ -52,14 +52,16 @@ var panes = []struct {
 
 func (s *Site) compare(req *fasthttp.RequestCtx, page templates.Page) {
 	name := rand.Text()
-	s.runs.start(name)
-	page.Feed = "/compare/counters?run=" + name + "&after=0"
+	if !fallback.WantsPlain(req) { // where nothing can be counted
+		s.runs.start(name)
+		page.Feed = "/compare/counters?run=" + name + "&after=0"
+	}
 	shell := templates.Compare{Page: page}
 	for _, pane := range panes {
 		pane.URL = "/compare/pane?name=" + pane.Name + "&run=" + name
 		shell.Panes = append(shell.Panes, pane.Pane)
 	}
-	stream.ServePage(req, shell, nil)
+	fallback.ServePage(req, shell, nil)
 }
 
 // comparePane serves the page in a pane, with its stream or beside it.
@@ -73,11 +75,11 @@ func (s *Site) comparePane(req *fasthttp.RequestCtx) {
 		if pane.Name == name && !pane.inPage {
 			shell.Feed = "/compare/stream?name=" + name + "&run=" + string(req.QueryArgs().Peek("run"))
 			run.request(name)
-			stream.ServePage(req, shell, nil)
+			fallback.ServePage(req, shell, nil)
 			return
 		}
 	}
-	stream.ServePage(req, shell, s.paneSource(run, name))
+	fallback.ServePage(req, shell, s.paneSource(run, name))
 }
 
 // compareStream serves the stream of a pane by itself.

@@ -24,7 +24,7 @@ var counterPage = templates.Page{
 
 func (s *Site) counter(req *fasthttp.RequestCtx, page templates.Page) {
 	if fallback.WantsPage(req) {
-		stream.ServePage(req, templates.Counter{Page: page}, nil)
+		fallback.ServePage(req, templates.Counter{Page: page}, nil)
 		return
 	}
 	fallback.Serve(req, stream.Response{Transport: stream.SSE{Retry: time.Second}, Source: count})

@@ -26,7 +26,7 @@ var pingPage = templates.Page{
 func (s *Site) ping(req *fasthttp.RequestCtx, page templates.Page) {
 	s.allowOrigin(req)
 	if fallback.WantsPage(req) {
-		stream.ServePage(req, templates.Ping{Page: page}, nil)
+		fallback.ServePage(req, templates.Ping{Page: page}, nil)
 		return
 	}
 	fallback.Serve(req, stream.Response{Source: pings, Heartbeat: 500 * time.Millisecond})

@@ -129,7 +129,7 @@ func (s *Site) index(req *fasthttp.RequestCtx) {
 	for _, d := range demos {
 		index.Demos = append(index.Demos, templates.Demo{Path: d.path, Page: d.page})
 	}
-	stream.ServePage(req, index, nil)
+	fallback.ServePage(req, index, nil)
 }
 
 // ownTopics are the topics that can be followed before their first event.
@@ -160,9 +160,23 @@ func topic(req *fasthttp.RequestCtx) string {
 
 // fill adds to page what belongs to the request.
 func (s *Site) fill(req *fasthttp.RequestCtx, page templates.Page) templates.Page {
+	page.Plain = plainURL(req)
 	page.Nonce = stream.Nonce(req)
 	page.Runtime = fallback.Runtime
 	return page
+}
+
+// plainURL returns the URL of the same page in plain mode, empty if there is
+// none: what has been posted cannot be asked for.
+func plainURL(req *fasthttp.RequestCtx) string {
+	if req.IsPost() {
+		return ""
+	}
+	args := fasthttp.AcquireArgs()
+	defer fasthttp.ReleaseArgs(args)
+	req.QueryArgs().CopyTo(args)
+	args.Set("transport", "plain")
+	return string(req.Path()) + "?" + string(args.QueryString())
 }
 
 // allowOrigin lets a page of another origin read the answer with its visitor's

@@ -31,7 +31,7 @@ const (
 
 func (s *Site) tick(req *fasthttp.RequestCtx, page templates.Page) {
 	if fallback.WantsPage(req) {
-		stream.ServePage(req, templates.Ticks{Page: page, Before: s.ticks.before()}, nil)
+		fallback.ServePage(req, templates.Ticks{Page: page, Before: s.ticks.before()}, nil)
 		return
 	}
 	fallback.Serve(req, stream.Response{Source: s.tickTock})

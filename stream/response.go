@@ -94,13 +94,16 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	streamHeaders(header)
 
 	s := &session{Response: r, path: string(req.Path()), conn: req.Conn(), server: serverContext(req.Done())}
+	if composer, ok := r.Transport.(Composer); ok {
+		s.document = composer.Compose()
+		s.serveDocument(req)
+		return
+	}
 	switch {
-	case req.IsHead() && req.Request.Header.IsHTTP11():
-		header.SetContentLength(-1)
 	case req.IsHead():
-		header.SetContentLength(untilClose)
+		header.SetContentLength(bodyLength(req))
 	case !req.Request.Header.IsHTTP11():
-		s.serveUntilClose(req)
+		serveUntilClose(req, func(w io.Writer) { s.run(w) })
 	default:
 		req.SetUserValue(sessionKey{}, deadline{s.conn})
 		req.Response.SetBodyStream(s, -1)
@@ -109,6 +112,15 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 
 // untilClose is the content length of a body that ends with its connection.
 const untilClose = -2
+
+// bodyLength returns the content length that fasthttp takes for a body without
+// one.
+func bodyLength(req *fasthttp.RequestCtx) int {
+	if req.Request.Header.IsHTTP11() {
+		return -1 // in chunks
+	}
+	return untilClose
+}
 
 type sessionKey struct{}
 
@@ -163,9 +175,10 @@ func LastEventIDDone(req *fasthttp.RequestCtx) bool {
 // itself.
 type session struct {
 	Response
-	path   string
-	conn   net.Conn
-	server context.Context
+	path     string
+	conn     net.Conn
+	server   context.Context
+	document Document // nil unless the transport is a Composer
 }
 
 // SupportsBodyWriteTo makes fasthttp call WriteTo, where each Write is a chunk
@@ -182,16 +195,16 @@ func (s *session) WriteTo(w io.Writer) (int64, error) {
 	return int64(s.run(w).stats.Bytes), nil
 }
 
-// serveUntilClose serves a client that does not know chunks: the body ends with
-// the connection.
-func (s *session) serveUntilClose(req *fasthttp.RequestCtx) {
+// serveUntilClose serves a client that does not know chunks: the body that serve
+// writes ends with the connection.
+func serveUntilClose(req *fasthttp.RequestCtx, serve func(w io.Writer)) {
 	header := &req.Response.Header
 	header.SetContentLength(untilClose)
 	head := append([]byte(nil), header.Header()...)
 	req.HijackSetNoResponse(true)
 	req.Hijack(func(conn net.Conn) {
 		defer conn.Close()
-		s.run(&headWriter{head, conn})
+		serve(&headWriter{head, conn})
 	})
 }
 
@@ -217,6 +230,7 @@ func (s *session) run(w io.Writer) *Page {
 	page := &Page{
 		LastEventID: s.After,
 		transport:   s.Transport,
+		document:    s.document,
 		policy:      s.Flush,
 		out:         w,
 		conn:        s.conn,
@@ -278,6 +292,7 @@ func (p *Page) begin() error {
 
 // finish tells the page how its source has ended, and logs what went wrong.
 func (s *session) finish(ctx context.Context, page *Page, err error) {
+	page.end(ctx, err)
 	panicked := errors.As(err, new(*PanicError))
 	switch {
 	case err == nil && ctx.Err() == nil:
@@ -286,6 +301,7 @@ func (s *session) finish(ctx context.Context, page *Page, err error) {
 	case err == errCaughtUp:
 		page.conclude()
 	case ctx.Err() != nil && !panicked:
+	case page.document != nil && errors.Is(err, ErrNotFound):
 	default:
 		page.log.Error("page", "page", s.path, "transport", s.Transport.Name(), "err", err)
 		page.say(ActionFail)
