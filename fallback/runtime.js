@@ -262,6 +262,7 @@
     heard = 0;
     opened = now();
     ff.transport = name;
+    if (ff.state === "waiting") { state("connecting"); }
     function current(f) {
       return function (a, b, c, d) { if (mine === run) { f(a, b, c, d); } };
     }
