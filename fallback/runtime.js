@@ -189,6 +189,8 @@
 
   function begin() {
     choice = allowed();
+    beat = +setting("data-ff-beat") || beat;
+    patience = Math.min(patience, beat * 2);
     if (!choice.length) { return state("failed"); }
     watch = window.setInterval(guard, 1000);
     state("connecting");
@@ -226,26 +228,18 @@
     road = null;
   }
 
-  // allowed returns the roads that the browser and the page allow, the one that
-  // worked last first.
+  // setting returns an attribute of the body.
+  function setting(name) { return document.body && document.body.getAttribute(name); }
+
+  // allowed returns the roads that the browser and the page allow, from the one
+  // on that worked last.
   function allowed() {
-    var body = document.body, names = body && body.getAttribute("data-ff-transports"), all, i, before = store("ff-transport");
-    beat = +(body && body.getAttribute("data-ff-beat")) || beat;
-    patience = Math.min(patience, beat * 2);
-    all = names ? names.split(/[ ,]+/) : ["sse", "frame", "poll"];
-    if (!window.EventSource) { all = without(all, "sse"); }
-    for (i = 0; i < all.length; i++) {
-      if (all[i] === before) { return all.slice(i); }
+    var names = (setting("data-ff-transports") || "sse frame poll").split(/[ ,]+/), worked = store("ff-transport"), all = [], i;
+    for (i = 0; i < names.length; i++) {
+      if (names[i] === worked) { all = []; }
+      if (roads.hasOwnProperty(names[i]) && (names[i] !== "sse" || window.EventSource)) { all.push(names[i]); }
     }
     return all;
-  }
-
-  function without(all, name) {
-    var rest = [], i;
-    for (i = 0; i < all.length; i++) {
-      if (all[i] !== name) { rest.push(all[i]); }
-    }
-    return rest;
   }
 
   // address returns the feed's URL with the page's place and what else is asked.
@@ -655,7 +649,7 @@
   // The page. It names its feed on its body. A frame that opens before the page
   // has loaded would keep the browser's sign of loading on.
   function start() {
-    var feed = document.body && document.body.getAttribute("data-ff-feed");
+    var feed = setting("data-ff-feed");
     if (feed) { ff.follow(feed); }
   }
 
