@@ -284,6 +284,7 @@
 
   function receive(action, target, html, id) {
     var before = last;
+    if (!watch) { return; } // a listener has closed the page
     if (ends[action]) { return finish(action); }
     if (action === "again") { return connect(); }
     if (!fresh(id)) { return; }
