@@ -656,19 +656,17 @@
 
   // A page that is put aside closes its connection, and opens it again when it
   // comes back: some browsers would bring back a dead one.
-  function aside() {
-    if (watch) {
-      start.back = ff.state;
-      stop(ff.state);
-    }
+  function hide() {
+    aside = !!watch;
+    stop(ff.state);
   }
 
-  function back(event) {
-    if (event.persisted && start.back) {
-      start.back = "";
-      begin();
-    }
+  function show(event) {
+    if (event.persisted && aside) { begin(); }
+    aside = false;
   }
+
+  var aside = false; // and was connected before
 
   // A link that turns out to be a download, or to have no content, silently
   // kills the streams of the page in some browsers.
@@ -688,8 +686,8 @@
   window.ff = ff;
   if (window.addEventListener) {
     window.addEventListener("load", start, false);
-    window.addEventListener("pagehide", aside, false);
-    window.addEventListener("pageshow", back, false);
+    window.addEventListener("pagehide", hide, false);
+    window.addEventListener("pageshow", show, false);
     window.addEventListener("online", online, false);
     document.addEventListener("click", clicked, false);
   } else {
