@@ -2,6 +2,7 @@
 # them. make generate: write the generated files anew.
 
 ACORN := acorn@8.19.0
+BROWSERS := chromium lynx w3m links2 elinks netsurf-fb
 GENERATED := $(wildcard templates/*.qtpl.go) fallback/runtime.min.js
 SCRIPTS := fallback/runtime.js fallback/runtime.min.js templates/site.js
 WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
@@ -10,15 +11,16 @@ WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
 
 test: install fresh format vet es3 race
 
-# Chromium comes from the system's packages, where this user may install them.
+# The browsers come from the system's packages, where this user may install them.
 install:
-	@command -v chromium >/dev/null && exit 0; \
+	@missing=$$(for browser in $(BROWSERS); do command -v $$browser >/dev/null || echo $$browser; done); \
+	[ -z "$$missing" ] && exit 0; \
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
 	elif [ -n "$$CI" ]; then \
-		echo "chromium is missing and cannot be installed here"; exit 1; \
+		echo "missing, and cannot be installed here:" $$missing; exit 1; \
 	else \
-		echo "chromium is missing, so the browser tests will be skipped: install your system's package"; \
+		echo "missing, so their tests will be skipped:" $$missing; echo "install your system's packages"; \
 	fi
 
 fresh:
