@@ -2,7 +2,9 @@
 # them. make generate: write the generated files anew.
 
 ACORN := acorn@8.19.0
-PROGRAMS := chromium curl nginx
+# Each is a program, and its package where that has another name.
+PROGRAMS := chromium firefox-esr WebKitWebDriver:webkit2gtk-driver Xvfb:xvfb \
+	lynx w3m links2 elinks netsurf-fb curl nginx npm node:nodejs
 CLIENTS := demo/clients# a module of its own
 GENERATED := $(wildcard templates/*.qtpl.go) fallback/runtime.min.js
 SCRIPTS := fallback/runtime.js fallback/runtime.min.js templates/site.js
@@ -13,12 +15,11 @@ WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
 test: install fresh format vet es3 race
 
 # The programs that tests run come from the system's packages, where this user may
-# install them: a program and its package have the same name. RUNLEVEL keeps nginx
-# from being started as a service.
+# install them. RUNLEVEL keeps nginx from being started as a service.
 install:
 	@missing=; \
 	for program in $(PROGRAMS); do \
-		[ -n "$$(PATH=$$PATH:/usr/sbin command -v $$program)" ] || missing="$$missing $$program"; \
+		[ -n "$$(PATH=$$PATH:/usr/sbin command -v $${program%:*})" ] || missing="$$missing $${program#*:}"; \
 	done; \
 	if [ -z "$$missing" ]; then \
 		exit 0; \
