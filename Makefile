@@ -32,14 +32,17 @@ install:
 	fi
 
 fresh:
-	@before=$$(cat $(GENERATED) | sha256sum); \
-	$(MAKE) -s generate; \
-	after=$$(cat $(GENERATED) | sha256sum); \
-	[ "$$before" = "$$after" ] || { echo "generated files were stale; they are fresh now: commit them"; exit 1; }
+	@before=$$(cat $(GENERATED) | sha256sum) && \
+	$(MAKE) -s generate && \
+	after=$$(cat templates/*.qtpl.go fallback/runtime.min.js | sha256sum) && \
+	{ [ "$$before" = "$$after" ] || { echo "generated files were stale; they are fresh now: commit them"; exit 1; }; }
+	@unknown=$$(git ls-files --others --exclude-standard -- '*.qtpl.go' '*.min.js'); \
+	[ -z "$$unknown" ] || { echo "generated files that are not committed:" $$unknown; exit 1; }
 	@echo "generated files: fresh"
 
+# qtc tells every file that it compiles; what it says counts only if it fails.
 generate:
-	@go generate ./... 2>/dev/null
+	@output=$$(go generate ./... 2>&1) || { echo "$$output"; exit 1; }
 
 format:
 	@unformatted=$$(gofmt -l $(WRITTEN)); \
