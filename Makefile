@@ -2,7 +2,9 @@
 # them. make generate: write the generated files anew.
 
 ACORN := acorn@8.19.0
-PROGRAMS := chromium curl nginx
+# Each is a program, and its package where that has another name.
+PROGRAMS := chromium firefox-esr WebKitWebDriver:webkit2gtk-driver Xvfb:xvfb \
+	lynx w3m links2 elinks netsurf-fb curl nginx npm node:nodejs
 CLIENTS := demo/clients# a module of its own
 GENERATED := $(wildcard templates/*.qtpl.go) fallback/runtime.min.js
 SCRIPTS := fallback/runtime.js fallback/runtime.min.js templates/site.js
@@ -13,12 +15,11 @@ WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
 test: install fresh format vet es3 race
 
 # The programs that tests run come from the system's packages, where this user may
-# install them: a program and its package have the same name. RUNLEVEL keeps nginx
-# from being started as a service.
+# install them. RUNLEVEL keeps nginx from being started as a service.
 install:
 	@missing=; \
 	for program in $(PROGRAMS); do \
-		[ -n "$$(PATH=$$PATH:/usr/sbin command -v $$program)" ] || missing="$$missing $$program"; \
+		[ -n "$$(PATH=$$PATH:/usr/sbin command -v $${program%:*})" ] || missing="$$missing $${program#*:}"; \
 	done; \
 	if [ -z "$$missing" ]; then \
 		exit 0; \
@@ -31,14 +32,17 @@ install:
 	fi
 
 fresh:
-	@before=$$(cat $(GENERATED) | sha256sum); \
-	$(MAKE) -s generate; \
-	after=$$(cat $(GENERATED) | sha256sum); \
-	[ "$$before" = "$$after" ] || { echo "generated files were stale; they are fresh now: commit them"; exit 1; }
+	@before=$$(cat $(GENERATED) | sha256sum) && \
+	$(MAKE) -s generate && \
+	after=$$(cat templates/*.qtpl.go fallback/runtime.min.js | sha256sum) && \
+	{ [ "$$before" = "$$after" ] || { echo "generated files were stale; they are fresh now: commit them"; exit 1; }; }
+	@unknown=$$(git ls-files --others --exclude-standard -- '*.qtpl.go' '*.min.js'); \
+	[ -z "$$unknown" ] || { echo "generated files that are not committed:" $$unknown; exit 1; }
 	@echo "generated files: fresh"
 
+# qtc tells every file that it compiles; what it says counts only if it fails.
 generate:
-	@go generate ./... 2>/dev/null
+	@output=$$(go generate ./... 2>&1) || { echo "$$output"; exit 1; }
 
 format:
 	@unformatted=$$(gofmt -l $(WRITTEN)); \

@@ -29,9 +29,16 @@ func (f Feed) Err() error { return f.err }
 // Follow is a Source: it sends page the events that follow its LastEventID, or
 // After if it has none, and goes on with new ones as they come. It returns nil
 // when all topics have ended, and an error that wraps ErrGap, having told the
-// page to reload, when events are missing.
+// page to reload, when events are missing. A page that is a document, as in plain
+// mode, has to end: it gets what there is by now.
 func (f Feed) Follow(ctx context.Context, page *Page) error {
 	after := cmp.Or(page.LastEventID, f.After)
+	if page.document != nil {
+		return f.sendKept(page, after)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer context.AfterFunc(page.server, func() { stop(context.Cause(page.server)) })()
 	for events, err := range f.hub.Subscribe(ctx, after, f.Topics...) {
 		if errors.Is(err, ErrGap) {
 			page.SendEvents(Event{ID: f.hub.Feed(f.Topics...).After, Update: Reload()})
@@ -52,15 +59,29 @@ var errCaughtUp = errors.New("caught up")
 // CatchUp is a Source for a Response with a Wait: like Follow, but it does not
 // wait for new events.
 func (f Feed) CatchUp(ctx context.Context, page *Page) error {
-	reader, err := f.hub.follow(cmp.Or(page.LastEventID, f.After), f.Topics)
-	if err != nil {
-		return err
-	}
-	defer reader.leave()
-	if events, err := reader.read(); err == nil && len(events) == 0 {
+	if events, err := f.kept(cmp.Or(page.LastEventID, f.After)); err == nil && len(events) == 0 {
 		return errCaughtUp
 	}
 	return f.Follow(ctx, page)
+}
+
+// sendKept sends page the events after an id that there are by now.
+func (f Feed) sendKept(page *Page, after uint64) error {
+	events, err := f.kept(after)
+	if err != nil && !errors.Is(err, ErrTopicEnded) {
+		return err
+	}
+	return page.SendEvents(events...)
+}
+
+// kept returns the events after an id that there are by now.
+func (f Feed) kept(after uint64) ([]Event, error) {
+	reader, err := f.hub.follow(after, f.Topics)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.leave()
+	return reader.read()
 }
 
 // Ended reports whether all topics have ended.

@@ -70,8 +70,9 @@ func (d *Document) Apply(action, target, content string) error {
 		return fmt.Errorf("%s: there is no element with the id %s", action, target)
 	}
 	parent := n.Parent
-	change(n, strings.ReplaceAll(content, "\x00", nul))
-	if strings.Contains(content, "\x00") {
+	content = strings.ReplaceAll(content, "\x00", nul)
+	change(n, content)
+	if strings.Contains(content, nul) {
 		restore(parent)
 	}
 	return nil
