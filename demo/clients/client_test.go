@@ -165,7 +165,7 @@ func goSSE(*testing.T) listener {
 func r3labsSSE(*testing.T) listener {
 	return func(ctx context.Context, url string, heard func(event)) error {
 		source := r3labs.NewClient(url)
-		source.ReconnectStrategy = backoff.NewConstantBackOff(pause)
+		source.ReconnectStrategy = strategy{ctx}
 		for ctx.Err() == nil {
 			err := source.SubscribeRawWithContext(ctx, func(e *r3labs.Event) {
 				whole(event{string(e.ID), string(e.Event), string(e.Data)}, heard)
@@ -177,6 +177,19 @@ func r3labsSSE(*testing.T) listener {
 		return nil
 	}
 }
+
+// strategy is r3labs' way to connect again, which ends with ctx: without that it
+// tries for ever.
+type strategy struct{ ctx context.Context }
+
+func (s strategy) NextBackOff() time.Duration {
+	if s.ctx.Err() != nil {
+		return backoff.Stop
+	}
+	return pause
+}
+
+func (strategy) Reset() {}
 
 // whole passes e on to heard. Of a stream that ends before its first event, with
 // the retry field only, go-sse and r3labs make an event without name and data,
