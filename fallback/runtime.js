@@ -443,7 +443,6 @@
 
     function close() {
       delete ff.frames[key];
-      element.onload = null;
       // A frame that is removed by its own script would take the script with it.
       window.setTimeout(function () { remove(element); }, 0);
     }
@@ -612,7 +611,6 @@
     function lead() {
       if (leading || left) { return; }
       leading = true;
-      held = null;
       connect();
     }
 
@@ -630,7 +628,7 @@
 
     return {
       leads: function () { return leading; },
-      say: function (what) { if (leading) { channel.postMessage(what); } },
+      say: function (what) { channel.postMessage(what); },
       // A leader that says nothing any more may be frozen: then each for itself.
       guard: function () { if (now() - news > 5 * beat * 1000) { lead(); } },
       leave: function () {
@@ -661,8 +659,8 @@
     stop(ff.state);
   }
 
-  function show(event) {
-    if (event.persisted && aside) { begin(); }
+  function show() {
+    if (aside) { begin(); }
     aside = false;
   }
 
