@@ -35,6 +35,10 @@ type serveCommand struct {
 	KeepEvents int           `help:"Events kept of each topic." default:"1024" env:"FOREVERFRAME_KEEP_EVENTS"`
 	KeepBytes  int           `help:"Bytes kept of each topic." default:"4194304" env:"FOREVERFRAME_KEEP_BYTES"`
 	KeepAge    time.Duration `help:"Age of what is kept of each topic; 0 means for ever." default:"0s" env:"FOREVERFRAME_KEEP_AGE"`
+	DropAfter  time.Duration `help:"Time after which a topic that nobody uses is forgotten; less than 0 means never." default:"1h" env:"FOREVERFRAME_DROP_AFTER"`
+	MaxTopics  int           `help:"Largest number of topics; less than 0 means any." default:"10000" env:"FOREVERFRAME_MAX_TOPICS"`
+	Rate       float64       `help:"Events a second that each key may publish; 0 means any number." default:"0" env:"FOREVERFRAME_RATE"`
+	Burst      int           `help:"Events that each key may publish at once; 0 means those of one second." default:"0" env:"FOREVERFRAME_BURST"`
 	Drain      time.Duration `help:"Time for open pages to finish when the server ends." default:"10s" env:"FOREVERFRAME_DRAIN"`
 }
 
@@ -65,6 +69,7 @@ func (c serveCommand) Run(ctx context.Context) error {
 func (c pipeCommand) Run(ctx context.Context) error {
 	site := c.site()
 	site.LogTitle = c.Title
+	site.Hub.DropAfter = -1      // the lines of a program that is silent for long stay
 	go pipe(ctx, site, os.Stdin) // ends with the process: a read of a terminal cannot be interrupted
 	return c.serve(ctx, site, "/demo/log")
 }
@@ -80,8 +85,16 @@ func (c *serveCommand) site() *demo.Site {
 		c.PublishKey = []string{rand.Text()}
 	}
 	return &demo.Site{
-		Hub:     stream.Hub{KeepEvents: c.KeepEvents, KeepBytes: c.KeepBytes, KeepAge: c.KeepAge},
+		Hub: stream.Hub{
+			KeepEvents: c.KeepEvents,
+			KeepBytes:  c.KeepBytes,
+			KeepAge:    c.KeepAge,
+			DropAfter:  c.DropAfter,
+			MaxTopics:  c.MaxTopics,
+		},
 		Keys:    c.PublishKey,
+		Rate:    c.Rate,
+		Burst:   c.Burst,
 		Origins: c.CORSOrigin,
 	}
 }

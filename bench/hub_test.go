@@ -72,7 +72,7 @@ func fanOut(b *testing.B, follow func(hub *stream.Hub, got func())) {
 }
 
 func subscribe(hub *stream.Hub, got func()) {
-	for events := range hub.Subscribe(context.Background(), topic, 0) {
+	for events := range hub.Subscribe(context.Background(), 0, topic) {
 		for range events {
 			got()
 		}
@@ -106,7 +106,7 @@ func BenchmarkReplay(b *testing.B) {
 	b.Run("subscribe", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			for events := range hub.Subscribe(b.Context(), topic, feed.After) {
+			for events := range hub.Subscribe(b.Context(), feed.After, topic) {
 				if len(events) != 1000 {
 					b.Fatal(len(events))
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"foreverframe/fallback"
 	"foreverframe/stream"
 	"foreverframe/templates"
 
@@ -24,7 +25,7 @@ var clockPage = templates.Page{
 func (s *Site) clock(req *fasthttp.RequestCtx, page templates.Page) {
 	feed := s.Hub.Feed(clockTopic)
 	page.Feed = "/feeds/" + clockTopic + "?" + feed.Query()
-	stream.ServePage(req, templates.Clock{Page: page, Now: now()}, nil)
+	fallback.ServeFeedPage(req, templates.Clock{Page: page, Now: now()}, feed)
 }
 
 func (s *Site) runClock(ctx context.Context) {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"foreverframe/fallback"
 	"foreverframe/stream"
 	"foreverframe/templates"
 
@@ -55,7 +56,7 @@ func (s *Site) dashboard(req *fasthttp.RequestCtx, page templates.Page) {
 		shell.Gauges = append(shell.Gauges, g.Gauge)
 		slots = append(slots, g.slot())
 	}
-	stream.ServePage(req, shell, func(ctx context.Context, page *stream.Page) error {
+	fallback.ServePage(req, shell, func(ctx context.Context, page *stream.Page) error {
 		return page.Fill(ctx, slots...)
 	})
 }

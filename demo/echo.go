@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 
+	"foreverframe/fallback"
 	"foreverframe/stream"
 	"foreverframe/templates"
 
@@ -19,7 +20,11 @@ var echoPage = templates.Page{
 
 func (s *Site) echo(req *fasthttp.RequestCtx, page templates.Page) {
 	text := string(req.FormValue("text"))
-	stream.ServePage(req, templates.Echo{Page: page, Text: text}, func(_ context.Context, p *stream.Page) error {
+	action := "/demo/echo"
+	if fallback.WantsPlain(req) {
+		action += "?transport=plain"
+	}
+	fallback.ServePage(req, templates.Echo{Page: page, Text: text, Action: action}, func(_ context.Context, p *stream.Page) error {
 		if err := p.Send(stream.Inner("out", stream.Text(text))); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"foreverframe/fallback"
 	"foreverframe/stream"
 	"foreverframe/templates"
 
@@ -21,7 +22,7 @@ var helloPage = templates.Page{
 }
 
 func (s *Site) hello(req *fasthttp.RequestCtx, page templates.Page) {
-	stream.ServePage(req, templates.Hello{Page: page}, spell)
+	fallback.ServePage(req, templates.Hello{Page: page}, spell)
 }
 
 // spell replaces the text of #data by the letters of hello.

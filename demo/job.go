@@ -16,7 +16,7 @@ import (
 var jobPage = templates.Page{
 	Title:     "A synthetic job",
 	Lead:      "A small shell, then n equal updates: what the benchmarks measure. Set n, size, delay and transport in the URL.",
-	Technique: "Snippets by default; transport=sse and transport=frame send the same updates otherwise",
+	Technique: "Snippets by default; transport=sse, frame and plain send the same updates otherwise",
 	Why:       "The same Source over every transport, so that they can be compared.",
 	Wire:      "/demo/job?n=10&delay=300ms&wire=1",
 }
@@ -30,10 +30,10 @@ func (s *Site) job(req *fasthttp.RequestCtx, page templates.Page) {
 		return
 	}
 	url := fmt.Sprintf("/demo/job?n=%d&size=%d&delay=%s", n, size, delay)
-	shell := templates.Job{Nonce: page.Nonce, N: n, Size: size, Delay: delay.String(), Other: url + "&follow=1"}
-	if req.QueryArgs().Has("follow") {
+	shell := templates.Job{Nonce: page.Nonce, Plain: page.Plain, N: n, Size: size, Delay: delay.String(), Other: url + "&follow=1"}
+	if req.QueryArgs().Has("follow") && !fallback.WantsPlain(req) {
 		shell.Feed, shell.Other = url, url
-		stream.ServePage(req, shell, nil)
+		fallback.ServePage(req, shell, nil)
 		return
 	}
 	fallback.Serve(req, stream.Response{Shell: shell, Source: work(uint64(n), size, delay)})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"foreverframe/fallback"
 	"foreverframe/stream"
 	"foreverframe/templates"
 
@@ -26,14 +27,16 @@ var logPage = templates.Page{
 	Technique: "A topic of the hub, followed from the oldest line that is kept",
 	Why:       "A topic is a log of its recent past, and a browser no more than a place in it.",
 	Wire:      "/feeds/log?transport=sse&after=0&wire=1",
-	Feed:      "/feeds/log?after=0",
 }
 
 func (s *Site) log(req *fasthttp.RequestCtx, page templates.Page) {
 	if s.LogTitle != "" {
 		page.Title = s.LogTitle
 	}
-	stream.ServePage(req, templates.Log{Page: page, Command: "tail -f app.log | go run . pipe --title app"}, nil)
+	feed := s.Hub.Feed(logTopic)
+	feed.After = 0 // from the oldest line
+	page.Feed = "/feeds/" + logTopic + "?" + feed.Query()
+	fallback.ServeFeedPage(req, templates.Log{Page: page, Command: "tail -f app.log | go run . pipe --title app"}, feed)
 }
 
 // Pipe publishes the lines of r to the page of the log until r ends or ctx is

@@ -26,10 +26,10 @@ var pingPage = templates.Page{
 func (s *Site) ping(req *fasthttp.RequestCtx, page templates.Page) {
 	s.allowOrigin(req)
 	if fallback.WantsPage(req) {
-		stream.ServePage(req, templates.Ping{Page: page}, nil)
+		fallback.ServePage(req, templates.Ping{Page: page}, nil)
 		return
 	}
-	fallback.Serve(req, stream.Response{Source: pings, Heartbeat: 500 * time.Millisecond})
+	fallback.Serve(req, stream.Response{Source: pings, Endless: true, Heartbeat: 500 * time.Millisecond})
 }
 
 // pings sends a ping every second, and a message after every one to ten of them.

@@ -7,7 +7,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +29,9 @@ type Site struct {
 	Hub stream.Hub
 	// Keys are the keys that may publish.
 	Keys []string
+	// Rate and Burst bound what each key publishes, as in stream.Publisher.
+	Rate  float64
+	Burst int
 	// Origins are the other origins whose pages may read feeds with their
 	// visitors' cookies, for example "https://app.example.com".
 	Origins []string
@@ -89,7 +95,7 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 	get("/compare/stream", s.compareStream)
 	get("/compare/counters", s.compareCounters)
 
-	publisher := stream.Publisher{Hub: &s.Hub, Keys: s.Keys}
+	publisher := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys, MaxBody: maxBody, Rate: s.Rate, Burst: s.Burst}
 	get("/feeds/{topic}", s.feed)
 	r.POST("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.Publish(req, topic(req)) })
 	r.DELETE("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.End(req, topic(req)) })
@@ -104,7 +110,6 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 
 // Run publishes what the site's own feeds carry, until ctx is done.
 func (s *Site) Run(ctx context.Context) {
-	s.Hub.Feed(logTopic) // so that it can be followed before the first line
 	var publishing sync.WaitGroup
 	publishing.Go(func() { s.runClock(ctx) })
 	publishing.Go(func() { s.runDashboard(ctx) })
@@ -124,27 +129,54 @@ func (s *Site) index(req *fasthttp.RequestCtx) {
 	for _, d := range demos {
 		index.Demos = append(index.Demos, templates.Demo{Path: d.path, Page: d.page})
 	}
-	stream.ServePage(req, index, nil)
+	fallback.ServePage(req, index, nil)
 }
 
-// feed serves a topic of the hub.
+// ownTopics are the topics that can be followed before their first event.
+var ownTopics = []string{clockTopic, dashboardTopic, logTopic, beatTopic}
+
+// feed serves a topic of the hub, or several with commas between them.
 func (s *Site) feed(req *fasthttp.RequestCtx) {
-	name := topic(req)
-	if err := stream.CheckTopic(name); err == nil && !s.Hub.Has(name) {
-		req.Error(fmt.Sprintf("there is no feed %q yet: publish to it first, with POST /feeds/%s\n", name, name), fasthttp.StatusNotFound)
-		return
+	topics := strings.Split(topic(req), ",")
+	for _, name := range topics {
+		if stream.CheckTopic(name) == nil && !s.Hub.Has(name) && !slices.Contains(ownTopics, name) {
+			stream.Refuse(req, fasthttp.StatusNotFound, fmt.Sprintf("there is no feed %q now: publish to it first, with POST /feeds/%s", name, name))
+			return
+		}
 	}
 	s.allowOrigin(req)
-	fallback.ServeFeed(req, s.Hub.Feed(name))
+	fallback.ServeFeed(req, s.Hub.Feed(topics...))
 }
 
-func topic(req *fasthttp.RequestCtx) string { return req.UserValue("topic").(string) }
+// topic returns the part of the path that names a topic or several; a client may
+// have escaped its commas.
+func topic(req *fasthttp.RequestCtx) string {
+	part := req.UserValue("topic").(string)
+	if plain, err := url.PathUnescape(part); err == nil {
+		return plain
+	}
+	return part
+}
 
 // fill adds to page what belongs to the request.
 func (s *Site) fill(req *fasthttp.RequestCtx, page templates.Page) templates.Page {
+	page.Plain = plainURL(req)
 	page.Nonce = stream.Nonce(req)
 	page.Runtime = fallback.Runtime
 	return page
+}
+
+// plainURL returns the URL of the same page in plain mode, empty if there is
+// none: what has been posted cannot be asked for.
+func plainURL(req *fasthttp.RequestCtx) string {
+	if req.IsPost() {
+		return ""
+	}
+	args := fasthttp.AcquireArgs()
+	defer fasthttp.ReleaseArgs(args)
+	req.QueryArgs().CopyTo(args)
+	args.Set("transport", "plain")
+	return string(req.Path()) + "?" + string(args.QueryString())
 }
 
 // allowOrigin lets a page of another origin read the answer with its visitor's
@@ -181,16 +213,25 @@ func asset(contentType string, body []byte) fasthttp.RequestHandler {
 }
 
 func notFound(req *fasthttp.RequestCtx) {
-	req.Error(fmt.Sprintf("there is no page %q: / lists what there is\n", req.Path()), fasthttp.StatusNotFound)
+	stream.Refuse(req, fasthttp.StatusNotFound, fmt.Sprintf("there is no page %q: / lists what there is", req.Path()))
 }
 
 func methodNotAllowed(req *fasthttp.RequestCtx) {
-	req.Error(fmt.Sprintf("%s is not for %q: use %s\n", req.Method(), req.Path(), req.Response.Header.Peek(fasthttp.HeaderAllow)), fasthttp.StatusMethodNotAllowed)
+	stream.Refuse(req, fasthttp.StatusMethodNotAllowed, fmt.Sprintf("%s is not for %q: use %s", req.Method(), req.Path(), req.Response.Header.Peek(fasthttp.HeaderAllow)))
 }
 
 func panicked(req *fasthttp.RequestCtx, value any) {
 	slog.Error("handler", "page", string(req.Path()), "err", fmt.Sprintf("panic: %v\n%s", value, debug.Stack()))
-	req.Error("the server made a mistake\n", fasthttp.StatusInternalServerError)
+	stream.Refuse(req, fasthttp.StatusInternalServerError, "the server made a mistake")
+}
+
+// resume returns the number of the last event that the browser of page has seen,
+// 0 if it says one that there cannot be.
+func resume(page *stream.Page, most uint64) uint64 {
+	if page.LastEventID > most {
+		return 0
+	}
+	return page.LastEventID
 }
 
 // wait waits for d, and reports false at once when ctx is done.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -57,7 +59,10 @@ func TestWrongInputIsToldWhatWouldBeRight(t *testing.T) {
 		{"GET", "/demo/nothing", "", nil, 404, "/ lists what there is"},
 		{"PUT", "/demo/hello", "", nil, 405, "use GET, HEAD"},
 		{"GET", "/feeds/nothing", "", nil, 404, "publish to it first"},
+		{"GET", "/feeds/log,nothing", "", nil, 404, "no feed \"nothing\" now: publish to it first"},
 		{"GET", "/feeds/no%20topic", "", nil, 400, "1 to 100 characters"},
+		{"GET", "/feeds/log,no%20topic", "", nil, 400, "feed \"no topic\": a topic's name"},
+		{"GET", "/feeds/log,", "", nil, 400, "1 to 100 characters"},
 		{"GET", "/feeds/log?after=yesterday", "", nil, 400, "the id of an event, or 0"},
 		{"GET", "/feeds/log?transport=pigeon", "", nil, 400, "one of sse, frame"},
 		{"GET", "/feeds/log", "", []string{"Accept", "image/png"}, 406, "text/event-stream, text/html"},
@@ -67,7 +72,11 @@ func TestWrongInputIsToldWhatWouldBeRight(t *testing.T) {
 		{"POST", "/feeds/log", "{}", []string{"Authorization", "Bearer key"}, 415, "text/plain or application/json"},
 		{"POST", "/feeds/log", "{}", authorized, 400, `send {"action"`},
 		{"POST", "/feeds/log", `{"action":"explode","target":"x","html":""}`, authorized, 400, "must be one of append"},
-		{"POST", "/feeds/log", strings.Repeat("x", maxBody+1), authorized, 413, "at most 1048576 bytes"},
+		{"POST", "/feeds/log", `{"data":"` + strings.Repeat("x", maxBody) + `"}`, authorized, 413, "at most 1048576 bytes"},
+		{"POST", "/feeds/log", "{\"data\":\"1\"}\n{}", append([]string{"Content-Type", "application/x-ndjson"}, authorized[:2]...), 400, "line 2 has fields"},
+		{"POST", "/feeds/log", `{"data":"x"}`, append([]string{"Idempotency-Key", "a b"}, authorized...), 400, "visible ASCII"},
+		{"POST", "/feeds/log", `{"data":"` + strings.Repeat("x", 256<<10) + `"}`, authorized, 413, "it may have at most 262144"},
+		{"POST", "/feeds/log,clock", `{"data":"x"}`, authorized, 400, "1 to 100 characters"},
 		{"POST", "/feeds/no%20topic", `{"data":"x"}`, authorized, 400, "1 to 100 characters"},
 		{"POST", "/feeds/ended", `{"data":"x"}`, authorized, 410, "has ended"},
 		{"DELETE", "/feeds/nothing", "", authorized, 404, "no topic"},
@@ -78,6 +87,38 @@ func TestWrongInputIsToldWhatWouldBeRight(t *testing.T) {
 		if answer.StatusCode != test.status || !strings.Contains(text, test.says) {
 			t.Errorf("%s %s: %d %q, not %d with %q", test.method, test.path, answer.StatusCode, text, test.status, test.says)
 		}
+	}
+}
+
+func TestOneURLServesSeveralTopics(t *testing.T) {
+	site := &Site{}
+	address := serveSite(t, site)
+	for n, topic := range []string{"a", "b", "c", "a"} {
+		site.Hub.Publish(topic, stream.Emit("", topic+strconv.Itoa(n)))
+	}
+	site.Hub.End("a")
+	site.Hub.End("b")
+	_, text := ask(t, "GET", address+"/feeds/b%2Ca?after=0&transport=sse", "")
+	var got []string
+	for line := range strings.Lines(text) {
+		if data, ok := strings.CutPrefix(line, "data: "); ok {
+			got = append(got, strings.TrimSpace(data))
+		}
+	}
+	if want := []string{"a0", "b1", "a3", ""}; !slices.Equal(got, want) {
+		t.Errorf("the stream has %q, not %q", got, want)
+	}
+}
+
+func TestTheSitesOwnFeedsAreThereBeforeTheirFirstEvent(t *testing.T) {
+	address := serveSite(t, &Site{})
+	answer, err := http.Get(address + "/feeds/clock,log?transport=sse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Error(answer.Status)
 	}
 }
 

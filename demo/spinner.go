@@ -24,10 +24,10 @@ var spinnerPage = templates.Page{
 
 func (s *Site) spinner(req *fasthttp.RequestCtx, page templates.Page) {
 	if fallback.WantsPage(req) {
-		stream.ServePage(req, templates.Spinner{Page: page}, nil)
+		fallback.ServePage(req, templates.Spinner{Page: page}, nil)
 		return
 	}
-	fallback.Serve(req, stream.Response{Source: spin})
+	fallback.Serve(req, stream.Response{Source: spin, Endless: true})
 }
 
 // spin sends a turn of the spinner every tenth of a second.

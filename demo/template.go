@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"foreverframe/fallback"
 	"foreverframe/stream"
 	"foreverframe/templates"
 
@@ -30,7 +31,8 @@ func (s *Site) template(req *fasthttp.RequestCtx, page templates.Page) {
 	}
 	script := stream.Script{Nonce: page.Nonce}
 	stream.Response{
-		Flush: stream.Flush{Every: buffer},
+		Transport: fallback.PageTransport(req),
+		Flush:     stream.Flush{Every: buffer},
 		Source: func(ctx context.Context, p *stream.Page) error {
 			rows := stream.Rows(ctx, p, letters(ctx, script))
 			return p.Render(templates.Template{Page: page, Letters: rows})

@@ -22,9 +22,10 @@ type Frame struct {
 	Prelude int
 }
 
-// preludes are what browsers of old hold back before they run the first script,
-// in bytes, by what their User-Agent has; the first that fits counts. The
-// browsers of today hold nothing back.
+// preludes are what browsers hold back before they run the first script, in
+// bytes, by what their User-Agent has; the first that fits counts. Of the
+// browsers of today WebKitGTK does, whose User-Agent is that of Safari: it sniffs
+// the type of HTML, also where nosniff says that it must not.
 var preludes = []struct {
 	has   string
 	bytes int
@@ -37,6 +38,7 @@ var preludes = []struct {
 	{"AppleWebKit/4", 1024}, // Safari 2 and 3
 	{"AppleWebKit/52", 1024},
 	{"AppleWebKit/53", 1024}, // Safari up to 7
+	{"AppleWebKit/", 512},
 }
 
 // preludeFor returns the prelude that a browser needs.

@@ -30,11 +30,12 @@ func TestTheRuntimeCannotEndItsScript(t *testing.T) {
 	}
 }
 
-func TestOldBrowsersGetAPrelude(t *testing.T) {
+func TestBrowsersThatHoldTheFirstBytesBackGetAPrelude(t *testing.T) {
 	for agent, want := range map[string]int{
 		"Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)":                                                                 256,
 		"Mozilla/5.0 (Linux; U; Android 2.3.3; en-us) AppleWebKit/533.1 (KHTML, like Gecko) Version/4.0 Mobile Safari/533.1": 4096,
 		"Mozilla/5.0 (Macintosh; U; PPC Mac OS X; en) AppleWebKit/523.10 (KHTML, like Gecko) Version/3.0.4 Safari/523.10":    1024,
+		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15":              512,
 		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36":              0,
 		"Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0":                                             0,
 		"": 0,

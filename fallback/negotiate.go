@@ -15,12 +15,14 @@ const (
 	transportSSE    = "sse"
 	transportFrame  = "frame"
 	transportPoll   = "poll"
+	transportPlain  = "plain"
 )
 
 // mediaTypes are what a request accepts when it wants a transport.
 var mediaTypes = map[string]string{
 	transportScript: "text/html",
 	transportFrame:  "text/html",
+	transportPlain:  "text/html",
 	transportSSE:    "text/event-stream",
 	transportPoll:   "application/json",
 }

@@ -53,15 +53,17 @@
       element = document.getElementById(target);
       if (!element) { return emit("trouble", action + ": there is no element with the id " + target); }
       parent = element.parentNode;
-      elements[action](element, html.split("\0").join(nul));
-      if (html.indexOf("\0") >= 0) { restore(parent); }
+      html = html.split("\0").join(nul);
+      elements[action](element, html);
+      if (html.indexOf(nul) >= 0) { restore(parent); }
       emit("apply", target);
     } catch (e) {
       emit("trouble", action + " " + target + ": " + (e.message || e));
     }
   }
 
-  // HTML cannot hold a NUL: a noncharacter stands for it while it is parsed.
+  // HTML cannot hold a NUL, and Firefox's EventSource drops it: a noncharacter
+  // stands for it until it has been parsed.
   var nul = "\uFDD0";
 
   function restore(node) {

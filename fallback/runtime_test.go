@@ -2,18 +2,12 @@ package fallback
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"foreverframe/stream"
 )
-
-// A markup is a view of HTML as it is.
-type markup string
-
-func (m markup) WriteHTML(w io.Writer) { io.WriteString(w, string(m)) }
 
 // do calls the page's ff with an event, as a script of its own does.
 func (t *tab) do(events ...stream.Event) {

@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -23,23 +24,13 @@ const (
 	maxBeat     = 60 * time.Second // between heartbeats that the runtime asks for
 )
 
-// WantsPage reports whether req wants the page itself and not its updates: it
-// asks for no transport and accepts HTML at least as much as an event stream. So
-// one URL can serve both, as long as it says so; WantsPage sets Vary.
-func WantsPage(req *fasthttp.RequestCtx) bool {
-	if req.QueryArgs().Has("transport") {
-		return false
-	}
-	vary(req)
-	name, err := choose(req, transportScript, transportSSE, transportPoll)
-	return err == nil && name == transportScript
-}
-
 // Serve answers req with r over the transport that req asks for, by the query's
 // "transport" or the header Accept: "script", the page itself with its updates,
-// if r has a shell; "sse", server-sent events; "frame", the forever frame;
-// "poll", long polling, which waits for the query's "wait" in seconds. If req
-// asks for none of them it answers 406, or 400 for an unknown name, with a list.
+// and "plain", the page without scripts, if r has a shell; "sse", server-sent
+// events; "frame", the forever frame; "poll", long polling, which waits for the
+// query's "wait" in seconds. A client that runs no scripts gets the page plain.
+// If req asks for none of them it answers 406, or 400 for an unknown name, with
+// a list.
 // The query's "beat" asks for heartbeats that scripts can see, after so many
 // seconds of silence.
 func Serve(req *fasthttp.RequestCtx, r stream.Response) { serve(req, r, place{}) }
@@ -51,31 +42,31 @@ type place struct {
 }
 
 func serve(req *fasthttp.RequestCtx, r stream.Response, at place) {
-	vary(req)
+	vary(req, fasthttp.HeaderAccept)
 	name, err := choose(req, offers(r)...)
 	if err != nil {
-		req.Error(err.Error()+"\n", refusal(req))
+		stream.Refuse(req, refusal(req), err.Error())
 		return
 	}
 	beat, err := seconds(req, "beat", 0, maxBeat)
 	if err != nil {
-		req.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
 	wait, err := seconds(req, "wait", defaultWait, maxWait)
 	if err != nil {
-		req.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
 	if beat > 0 {
 		r.Heartbeat = beat
 	}
-	if name != transportScript {
+	if name != transportScript && name != transportPlain {
 		r.Shell = nil
 	}
 	switch name {
-	case transportScript:
-		r.Transport = nil
+	case transportScript, transportPlain:
+		r.Transport = PageTransport(req)
 	case transportSSE:
 		if at.finished {
 			req.SetStatusCode(fasthttp.StatusNoContent)
@@ -103,7 +94,7 @@ func serve(req *fasthttp.RequestCtx, r stream.Response, at place) {
 func offers(r stream.Response) []string {
 	all := []string{transportSSE, transportFrame, transportPoll}
 	if r.Shell != nil {
-		all = append([]string{transportScript}, all...)
+		all = append([]string{transportScript}, append(all, transportPlain)...)
 	}
 	return all
 }
@@ -129,14 +120,14 @@ func seconds(req *fasthttp.RequestCtx, name string, otherwise, most time.Duratio
 	return 0, fmt.Errorf("%s=%q: it must be a whole number of seconds from 0 to %d", name, text, int(most.Seconds()))
 }
 
-// vary tells caches that the answer depends on what req accepts.
-func vary(req *fasthttp.RequestCtx) {
+// vary tells caches that the answer depends on a header of req.
+func vary(req *fasthttp.RequestCtx, header string) {
 	for _, value := range req.Response.Header.PeekAll(fasthttp.HeaderVary) {
-		if string(value) == fasthttp.HeaderAccept {
+		if string(value) == header {
 			return
 		}
 	}
-	req.Response.Header.Add(fasthttp.HeaderVary, fasthttp.HeaderAccept)
+	req.Response.Header.Add(fasthttp.HeaderVary, header)
 }
 
 // ServeFeed answers req with feed over the transport that req asks for: an event
@@ -146,13 +137,18 @@ func vary(req *fasthttp.RequestCtx) {
 // else the feed's own place. An EventSource that has all of a feed that has ended
 // gets 204, No Content.
 func ServeFeed(req *fasthttp.RequestCtx, feed stream.Feed) {
-	if err := stream.CheckTopic(feed.Topic); err != nil {
-		req.Error(fmt.Sprintf("topic %q: %v\n", feed.Topic, err), fasthttp.StatusBadRequest)
+	switch err := feed.Err(); {
+	case errors.Is(err, stream.ErrTopics):
+		stream.Refuse(req, fasthttp.StatusTooManyRequests, err.Error())
+		req.Response.Header.Set(fasthttp.HeaderRetryAfter, "60")
+		return
+	case err != nil:
+		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
 	if after := req.QueryArgs().Peek("after"); len(after) > 0 {
 		if _, err := strconv.ParseUint(string(after), 10, 64); err != nil {
-			req.Error(fmt.Sprintf("after=%q: it must be the id of an event, or 0 for all that is kept\n", after), fasthttp.StatusBadRequest)
+			stream.Refuse(req, fasthttp.StatusBadRequest, fmt.Sprintf("after=%q: it must be the id of an event, or 0 for all that is kept", after))
 			return
 		}
 	}

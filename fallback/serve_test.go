@@ -77,6 +77,18 @@ func TestOneURLServesAFeedOverEveryTransport(t *testing.T) {
 
 func id(n uint64) string { return strconv.FormatUint(n, 10) }
 
+func TestAFeedThatCannotBeFollowedSaysWhy(t *testing.T) {
+	hub := stream.Hub{MaxTopics: 1}
+	ask := caller(t, func(req *fasthttp.RequestCtx) { ServeFeed(req, hub.Feed(string(req.QueryArgs().Peek("topic")))) })
+	if answer, body := ask("/?topic=a+b"); answer.StatusCode != 400 || !strings.Contains(body, stream.ErrTopic.Error()) {
+		t.Errorf("a name that is none: %s %q", answer.Status, body)
+	}
+	hub.Feed("one")
+	if answer, body := ask("/?topic=two"); answer.StatusCode != 429 || answer.Header.Get("Retry-After") != "60" || !strings.Contains(body, stream.ErrTopics.Error()) {
+		t.Errorf("one topic too many: %s %v %q", answer.Status, answer.Header, body)
+	}
+}
+
 func TestAnEndedFeedAnswersAnEventSourceWith204(t *testing.T) {
 	var hub stream.Hub
 	last, _ := hub.Publish("news", stream.Title("x"))

@@ -12,13 +12,16 @@
 // function, apply(action, target, html), puts it into the page, whatever the
 // road was.
 //
+// A transport for those without scripts is a Composer: page and updates become
+// one Document, which leaves in its own order.
+//
 // A Response is one such stream from its first byte to its last. It writes on
 // fasthttp's connection goroutine, one write for all that is ready.
 //
 // # Promises
 //
-//   - Order: whoever follows a topic sees its events in one order, each once,
-//     also over several connections, or is told to reload.
+//   - Order: whoever follows a topic, or several as one feed, sees the events in
+//     one order, each once, also over several connections, or is told to reload.
 //   - Isolation: a slow or dead browser costs its own memory only, bounded, and
 //     is cut off when it does not take a write in time. A panic in an author's
 //     code or template ends one stream.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,7 +72,7 @@ func TestAFeedKnowsItsTopic(t *testing.T) {
 	var hub Hub
 	id, _ := hub.Publish("log", entry(1))
 	feed := hub.Feed("log")
-	if feed.Topic != "log" || feed.After != id || feed.Ended() || feed.Query() != "after="+formatID(id) {
+	if !slices.Equal(feed.Topics, []string{"log"}) || feed.After != id || feed.Ended() || feed.Query() != "after="+formatID(id) {
 		t.Errorf("%+v, %q", feed, feed.Query())
 	}
 	hub.End("log")
@@ -159,7 +160,7 @@ func TestNothingIsMissedBetweenARenderingAndItsFeed(t *testing.T) {
 			rendered := state
 			mu.Unlock()
 			next := -1
-			for turn, err := range hub.Subscribe(t.Context(), feed.Topic, feed.After) {
+			for turn, err := range hub.Subscribe(t.Context(), feed.After, feed.Topics...) {
 				if err != nil {
 					t.Error(err)
 				}

@@ -311,11 +311,18 @@ func (p *Page) tick() {
 		p.cut()
 	case !p.writing && !p.rendering && u.heartbeat > 0 && u.ticks+1 >= u.heartbeat:
 		p.closeBatch()
-		b := p.text()
-		*b = p.transport.AppendHeartbeat(*b)
+		p.add(p.heartbeat)
 		u.timer.Reset(u.every)
 		p.flush()
 		return
 	}
 	u.timer.Reset(u.every)
+}
+
+// heartbeat appends a heartbeat.
+func (p *Page) heartbeat(b []byte) []byte {
+	if p.document != nil {
+		return p.document.AppendHeartbeat(b)
+	}
+	return p.transport.AppendHeartbeat(b)
 }

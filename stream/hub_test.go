@@ -36,7 +36,7 @@ func TestATopicHasAName(t *testing.T) {
 	for _, name := range []string{"", " ", "a b", "a/b", "ä", "a\n", "a\x00", "*", strings.Repeat("a", 101)} {
 		_, publishing := hub.Publish(name, Emit("", ""))
 		var subscribing error
-		for _, err := range hub.Subscribe(t.Context(), name, 0) {
+		for _, err := range hub.Subscribe(t.Context(), 0, name) {
 			subscribing = err
 		}
 		for what, err := range map[string]error{"publish": publishing, "end": hub.End(name), "subscribe": subscribing} {
@@ -57,7 +57,7 @@ func TestPublishRefusesWhatIsNoUpdate(t *testing.T) {
 		t.Errorf("%d, %v", id, err)
 	}
 	hub.End("log")
-	for range hub.Subscribe(t.Context(), "log", 0) {
+	for range hub.Subscribe(t.Context(), 0, "log") {
 		t.Error("the topic has an event")
 	}
 }
@@ -66,7 +66,7 @@ func TestPublishedUpdatesAreTheSameForEveryTransport(t *testing.T) {
 	var hub Hub
 	hub.Publish("log", Emit("", "a\r\nb\xff"))
 	hub.End("log")
-	for events := range hub.Subscribe(t.Context(), "log", 0) {
+	for events := range hub.Subscribe(t.Context(), 0, "log") {
 		if got := events[0].HTML; got != "a\nb\ufffd" {
 			t.Errorf("%q", got)
 		}
@@ -89,7 +89,7 @@ func TestAHubKeepsWhatItsFieldsSay(t *testing.T) {
 		}
 		n := 0
 		test.hub.End("log")
-		for events := range test.hub.Subscribe(t.Context(), "log", 0) {
+		for events := range test.hub.Subscribe(t.Context(), 0, "log") {
 			n += len(events)
 		}
 		if n != test.events {
@@ -102,21 +102,21 @@ func TestSubscribeEndsWithItsLoopItsContextAndItsTopic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hub Hub
 		hub.Publish("log", entry(1))
-		for range hub.Subscribe(t.Context(), "log", 0) {
+		for range hub.Subscribe(t.Context(), 0, "log") {
 			break
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
-		for _, err := range hub.Subscribe(ctx, "log", 0) {
+		for _, err := range hub.Subscribe(ctx, 0, "log") {
 			if err != nil {
 				t.Error(err)
 			}
 		}
-		for range hub.Subscribe(ctx, "log", 0) {
+		for range hub.Subscribe(ctx, 0, "log") {
 			t.Error("a loop under a context that is done has a turn")
 		}
 		time.AfterFunc(time.Second, func() { hub.End("log") })
-		for _, err := range hub.Subscribe(t.Context(), "log", 0) {
+		for _, err := range hub.Subscribe(t.Context(), 0, "log") {
 			if err != nil {
 				t.Error(err)
 			}
@@ -131,7 +131,7 @@ func TestAGapIsTheLastTurn(t *testing.T) {
 		hub.Publish("log", entry(1))
 	}
 	turns := 0
-	for events, err := range hub.Subscribe(t.Context(), "log", first) {
+	for events, err := range hub.Subscribe(t.Context(), first, "log") {
 		turns++
 		want := fmt.Sprintf(`subscribe "log" after %d: %v`, first, ErrGap)
 		if events != nil || !errors.Is(err, ErrGap) || err.Error() != want {
@@ -148,7 +148,7 @@ func TestTopicsAreApart(t *testing.T) {
 	hub.Publish("a", Emit("", "a"))
 	hub.Publish("b", Emit("", "b"))
 	hub.End("b")
-	for events := range hub.Subscribe(t.Context(), "b", 0) {
+	for events := range hub.Subscribe(t.Context(), 0, "b") {
 		if len(events) != 1 || events[0].HTML != "b" {
 			t.Errorf("b has %v", events)
 		}
@@ -162,7 +162,7 @@ func TestAPublisherNeverWaits(t *testing.T) {
 	hub := Hub{KeepEvents: 10}
 	id, _ := hub.Publish("log", entry(1))
 	gap := false
-	for _, err := range hub.Subscribe(t.Context(), "log", id-1) {
+	for _, err := range hub.Subscribe(t.Context(), id-1, "log") {
 		for range 1000 { // while the follower is in the middle of its turn
 			hub.Publish("log", entry(1))
 		}
@@ -201,7 +201,7 @@ func TestEverySubscriberSeesEveryEventOnceInOneOrder(t *testing.T) {
 	for s := range subscribers {
 		subscribing.Go(func() {
 			after := <-join
-			for events, err := range hub.Subscribe(t.Context(), "log", after) {
+			for events, err := range hub.Subscribe(t.Context(), after, "log") {
 				if err != nil {
 					t.Error(err)
 				}
@@ -220,7 +220,7 @@ func TestEverySubscriberSeesEveryEventOnceInOneOrder(t *testing.T) {
 	subscribing.Wait()
 
 	var all []Event
-	for events := range hub.Subscribe(t.Context(), "log", begin) {
+	for events := range hub.Subscribe(t.Context(), begin, "log") {
 		all = append(all, events...)
 	}
 	next := make(map[string]int)

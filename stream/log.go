@@ -4,30 +4,34 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // ErrGap means that events are missing: the place that was asked for is before
-// the oldest event that is kept, after the newest, or in another life of the
-// topic. The page must start again.
+// what is kept, after the newest event, or in another life of the hub. The page
+// must start again.
 var ErrGap = errors.New("events are missing")
 
 // A log is the recent past of one topic. Whoever follows it is a place in it:
-// the id of the last event that it has seen. An id is the log's birth, in
-// microseconds since 1970, plus the event's count; so ids grow from one life of
-// a topic to the next, and an id of another life is outside the log.
+// the id of the last event that it has seen. The ids of all logs of a hub come
+// from one counter, each under its log's lock, so they grow, with holes for the
+// events of other topics; and whoever reads the counter and then takes the lock
+// finds every event up to what it has read.
 type log struct {
 	retention retention
-	birth     uint64
+	latest    bool           // who is behind gets the newest only
+	newest    *atomic.Uint64 // the newest id of the hub
 
 	mu        sync.Mutex // guards the rest
 	events    []Event    // oldest first; what has been handed out is never changed
 	times     []int64    // when each came, in microseconds since 1970
-	last      uint64     // the id of the newest event, birth if there was none
+	floor     uint64     // the newest id that is forgotten
 	bytes     int        // the size of events
 	forgotten int        // events in front of events that its array still holds
 	ended     bool
-	more      chan struct{} // closed at the next change; nil if nobody waits
+	used      int64             // when somebody last published, followed or asked
+	followers []chan<- struct{} // each has room for one token, which tells of a change
 }
 
 // retention bounds what a log keeps.
@@ -37,57 +41,98 @@ type retention struct {
 	age    time.Duration // zero means for ever
 }
 
-func newLog(r retention) *log {
-	birth := uint64(time.Now().UnixMicro())
-	return &log{retention: r, birth: birth, last: birth}
-}
+// now returns the time in microseconds since 1970.
+func now() int64 { return time.Now().UnixMicro() }
 
-// append adds u and returns its id.
-func (l *log) append(u Update) (uint64, error) {
+// append adds updates, which came at the time at, and returns the id of the last
+// of them; those before it have the ids before it.
+func (l *log) append(at int64, updates []Update) (last uint64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
 		return 0, ErrTopicEnded
 	}
-	l.last++
-	l.events = append(l.events, Event{ID: l.last, Update: u})
-	l.times = append(l.times, time.Now().UnixMicro())
-	l.bytes += size(u)
-	l.forget()
+	l.use(at)
+	last = l.newest.Add(uint64(len(updates)))
+	id := last - uint64(len(updates))
+	for _, u := range updates {
+		id++
+		l.events = append(l.events, Event{ID: id, Update: u})
+		l.times = append(l.times, l.used)
+		l.bytes += size(u)
+	}
+	l.forgetMore()
+	l.forgetOld(at)
 	l.wake()
-	return l.last, nil
+	return last, nil
 }
+
+// use says that the log was of use at the time at.
+func (l *log) use(at int64) { l.used = max(l.used, at) }
 
 // end ends the log: nothing is added any more.
 func (l *log) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.use(now())
 	l.ended = true
 	l.wake()
 }
 
+// wake leaves a token with every follower that has none.
 func (l *log) wake() {
-	if l.more != nil {
-		close(l.more)
-		l.more = nil
+	for _, follower := range l.followers {
+		select {
+		case follower <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// forget drops the oldest events until retention holds; the newest one stays
-// unless it is too old.
-func (l *log) forget() {
+// join leaves a token with follower at every change from now on, until leave.
+func (l *log) join(follower chan<- struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.followers = append(l.followers, follower)
+}
+
+func (l *log) leave(follower chan<- struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.use(now())
+	last := len(l.followers) - 1
+	l.followers[slices.Index(l.followers, follower)] = l.followers[last]
+	l.followers[last] = nil
+	l.followers = l.followers[:last]
+}
+
+// forgetMore drops the oldest events until the log is as small as retention
+// says; the newest one stays.
+func (l *log) forgetMore() {
 	n := 0
-	for n < len(l.events)-1 && (len(l.events)-n > l.retention.events || l.bytes > l.retention.bytes) {
-		l.bytes -= size(l.events[n].Update)
-		n++
+	for bytes := l.bytes; n < len(l.events)-1 && (len(l.events)-n > l.retention.events || bytes > l.retention.bytes); n++ {
+		bytes -= size(l.events[n].Update)
 	}
+	l.forget(n)
+}
+
+// forgetOld drops the events that are too old at the time at.
+func (l *log) forgetOld(at int64) {
 	if l.retention.age > 0 {
-		oldest := time.Now().Add(-l.retention.age).UnixMicro()
-		for n < len(l.events) && l.times[n] < oldest {
-			l.bytes -= size(l.events[n].Update)
-			n++
-		}
+		n, _ := slices.BinarySearch(l.times, at-l.retention.age.Microseconds())
+		l.forget(n)
 	}
+}
+
+// forget drops the n oldest events.
+func (l *log) forget(n int) {
+	if n == 0 {
+		return
+	}
+	for _, e := range l.events[:n] {
+		l.bytes -= size(e.Update)
+	}
+	l.floor = l.events[n-1].ID
 	l.events, l.times = l.events[n:], l.times[n:]
 	if l.forgotten += n; l.forgotten > len(l.events) {
 		l.events, l.times = slices.Clone(l.events), slices.Clone(l.times) // frees what is forgotten
@@ -95,32 +140,46 @@ func (l *log) forget() {
 	}
 }
 
+// holds reports whether updates that come together can all be kept.
+func (r retention) holds(updates []Update) bool {
+	bytes := 0
+	for _, u := range updates {
+		bytes += size(u)
+	}
+	return len(updates) <= 1 || len(updates) <= r.events && bytes <= r.bytes
+}
+
 func size(u Update) int { return len(u.Action) + len(u.Target) + len(u.HTML) }
 
-// after returns the events that follow id, at least one, or a channel that is
-// closed when there are more. It returns ErrGap if it does not have all of them,
-// and ErrTopicEnded if there will be none. The id 0 stands before the oldest
-// event that is kept.
-func (l *log) after(id uint64) (events []Event, more <-chan struct{}, err error) {
+// between returns the events that follow the id after, up to the id newest, and
+// whether there is nothing behind them and never will be. It returns ErrGap if
+// it does not have all of them. The id 0 stands before the oldest event that is
+// kept.
+func (l *log) between(after, newest uint64) (events []Event, ended bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.forget()
-	oldest := l.last - uint64(len(l.events)) // the place before the oldest event
-	if id == 0 {
-		id = oldest
+	if l.retention.age > 0 {
+		l.forgetOld(now())
 	}
-	switch {
-	case id < oldest || id > l.last:
-		return nil, nil, ErrGap
-	case id < l.last:
-		return slices.Clip(l.events[id-oldest:]), nil, nil
-	case l.ended:
-		return nil, nil, ErrTopicEnded
+	if after != 0 && after < l.floor {
+		return nil, false, ErrGap
 	}
-	if l.more == nil {
-		l.more = make(chan struct{})
+	begin, end := l.behind(after), l.behind(newest)
+	return l.events[begin:end:end], l.ended && end == len(l.events), nil
+}
+
+// behind returns the index of the first event whose id is greater than id.
+func (l *log) behind(id uint64) int {
+	if n := len(l.events); n == 0 || l.events[n-1].ID <= id {
+		return n
 	}
-	return nil, l.more, nil
+	i, _ := slices.BinarySearchFunc(l.events, id, func(e Event, id uint64) int {
+		if e.ID <= id {
+			return -1
+		}
+		return 1
+	})
+	return i
 }
 
 // hasEnded reports whether nothing is added any more.
@@ -130,9 +189,27 @@ func (l *log) hasEnded() bool {
 	return l.ended
 }
 
-// place returns the id of the newest event.
-func (l *log) place() uint64 {
+// visit returns the log's place for somebody who is about to follow.
+func (l *log) visit() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.last
+	l.use(now())
+	return l.place()
+}
+
+// place returns the id of the newest event, or the floor if there is none.
+func (l *log) place() uint64 {
+	if n := len(l.events); n > 0 {
+		return l.events[n-1].ID
+	}
+	return l.floor
+}
+
+// idle reports whether nobody follows the log and nobody has used it for the
+// microseconds limit before the time at. It forgets what is too old.
+func (l *log) idle(at, limit int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forgetOld(at)
+	return len(l.followers) == 0 && at-l.used >= limit
 }

@@ -12,10 +12,17 @@ import (
 // entry returns the nth update of a topic.
 func entry(n int) Update { return Emit("", strings.Repeat("x", n)) }
 
+// newLog returns the log of a topic that is alone in a new hub.
+func newLog(r retention) *log {
+	l := new(Hub).add("log")
+	l.retention = r
+	return l
+}
+
 func appendAll(t *testing.T, l *log, updates ...Update) (ids []uint64) {
 	t.Helper()
 	for _, u := range updates {
-		id, err := l.append(u)
+		id, err := l.append(now(), []Update{u})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,9 +34,9 @@ func appendAll(t *testing.T, l *log, updates ...Update) (ids []uint64) {
 // wantAfter checks that the events after id are the ones with the ids of want.
 func wantAfter(t *testing.T, l *log, id uint64, want ...uint64) {
 	t.Helper()
-	events, more, err := l.after(id)
-	if err != nil || len(events) != len(want) || (more == nil) != (len(want) > 0) {
-		t.Errorf("after %d: %d events, more %v, %v; want %d events", id, len(events), more, err, len(want))
+	events, ended, err := l.between(id, l.newest.Load())
+	if err != nil || len(events) != len(want) || ended != l.ended {
+		t.Errorf("after %d: %d events, ended %v, %v; want %d events", id, len(events), ended, err, len(want))
 		return
 	}
 	for i, e := range events {
@@ -41,8 +48,9 @@ func wantAfter(t *testing.T, l *log, id uint64, want ...uint64) {
 
 func wantGap(t *testing.T, l *log, id uint64) {
 	t.Helper()
-	if events, more, err := l.after(id); !errors.Is(err, ErrGap) || events != nil || more != nil {
-		t.Errorf("after %d: %v, %v, %v; want ErrGap alone", id, events, more, err)
+	f := follower{newest: l.newest, logs: []*log{l}, place: id}
+	if events, err := f.read(); !errors.Is(err, ErrGap) || events != nil {
+		t.Errorf("after %d: %v, %v; want ErrGap alone", id, events, err)
 	}
 }
 
@@ -50,10 +58,11 @@ func keep(n int) retention { return retention{events: n, bytes: defaultKeepBytes
 
 func TestIDsGrowByOneAndFitJavaScript(t *testing.T) {
 	l := newLog(keep(10))
+	birth := l.floor
 	ids := appendAll(t, l, entry(1), entry(2), entry(3))
 	for i, id := range ids {
-		if id != l.birth+1+uint64(i) || id >= 1<<53 {
-			t.Errorf("event %d of a log born at %d has the id %d", i, l.birth, id)
+		if id != birth+1+uint64(i) || id >= 1<<53 {
+			t.Errorf("event %d of a log born at %d has the id %d", i, birth, id)
 		}
 	}
 	if l.place() != ids[2] {
@@ -77,12 +86,38 @@ func TestIDsGrowFromOneLifeToTheNext(t *testing.T) {
 	})
 }
 
+// Between the events of a topic are the ids of others.
+func TestALogHasHolesWhereOtherTopicsHaveTheirEvents(t *testing.T) {
+	var hub Hub
+	a, b := hub.add("a"), hub.add("b")
+	a.retention = keep(2)
+	birth := a.floor
+	ids := appendAll(t, a, entry(1))
+	holes := appendAll(t, b, entry(1), entry(1))
+	ids = append(ids, appendAll(t, a, entry(1))...)
+	holes = append(holes, appendAll(t, b, entry(1))...)
+	wantAfter(t, a, birth, ids...)
+	wantAfter(t, a, ids[0], ids[1])
+	wantAfter(t, a, holes[0], ids[1])
+	wantAfter(t, a, holes[2])
+	wantAfter(t, b, ids[0], holes...)
+	wantAfter(t, b, ids[1], holes[2])
+
+	appendAll(t, a, entry(1)) // so that the first is forgotten
+	wantGap(t, a, birth)
+	wantAfter(t, a, ids[0], ids[1], a.place())
+	if events, _, _ := a.between(0, holes[2]); len(events) != 1 || events[0].ID != ids[1] {
+		t.Errorf("up to %d there is %v", holes[2], events)
+	}
+}
+
 func TestAPlaceHasAllThatFollowsIt(t *testing.T) {
 	l := newLog(keep(3))
 	wantAfter(t, l, 0)
-	wantAfter(t, l, l.birth)
+	birth := l.floor
+	wantAfter(t, l, birth)
 	ids := appendAll(t, l, entry(1), entry(2))
-	wantAfter(t, l, l.birth, ids...)
+	wantAfter(t, l, birth, ids...)
 	ids = append(ids, appendAll(t, l, entry(3), entry(4), entry(5))...)
 
 	wantAfter(t, l, 0, ids[2:]...)
@@ -93,27 +128,31 @@ func TestAPlaceHasAllThatFollowsIt(t *testing.T) {
 
 func TestAPlaceOutsideTheLogIsAGap(t *testing.T) {
 	l := newLog(keep(3))
+	birth := l.floor
 	ids := appendAll(t, l, entry(1), entry(2), entry(3), entry(4), entry(5))
 	wantGap(t, l, 1)
-	wantGap(t, l, l.birth)
+	wantGap(t, l, birth)
 	wantGap(t, l, ids[0])
 	wantGap(t, l, ids[4]+1)
 	wantGap(t, l, 1<<53)
 	wantGap(t, l, noEvent)
 }
 
-func TestWhoeverWaitsLearnsOfMore(t *testing.T) {
+func TestWhoeverFollowsLearnsOfMore(t *testing.T) {
 	l := newLog(keep(3))
-	_, first, _ := l.after(l.birth)
-	_, second, _ := l.after(0)
-	ids := appendAll(t, l, entry(1))
+	first, second := make(chan struct{}, 1), make(chan struct{}, 1)
+	l.join(first)
+	l.join(second)
+	appendAll(t, l, entry(1), entry(2)) // one token stands for both
 	<-first
 	<-second
-	wantAfter(t, l, l.birth, ids...)
-
-	_, end, _ := l.after(ids[0])
+	l.leave(first)
 	l.end()
-	<-end
+	<-second
+	l.leave(second)
+	if len(first) > 0 || len(l.followers) > 0 {
+		t.Error("who has left is told, or kept")
+	}
 }
 
 func TestAnEndedLogGivesWhatItHasAndTakesNothing(t *testing.T) {
@@ -121,14 +160,15 @@ func TestAnEndedLogGivesWhatItHasAndTakesNothing(t *testing.T) {
 	ids := appendAll(t, l, entry(1), entry(2))
 	l.end()
 	l.end()
-	if id, err := l.append(entry(3)); id != 0 || !errors.Is(err, ErrTopicEnded) {
+	if id, err := l.append(now(), []Update{entry(3)}); id != 0 || !errors.Is(err, ErrTopicEnded) {
 		t.Errorf("append: %d, %v; want ErrTopicEnded", id, err)
 	}
 	wantAfter(t, l, 0, ids...)
 	wantAfter(t, l, ids[0], ids[1])
 	wantGap(t, l, ids[1]+1)
-	if _, _, err := l.after(ids[1]); !errors.Is(err, ErrTopicEnded) {
-		t.Errorf("at its end: %v, want ErrTopicEnded", err)
+	wantAfter(t, l, ids[1])
+	if _, ended, _ := l.between(0, ids[0]); ended {
+		t.Error("it says that nothing follows its first event")
 	}
 	if !l.hasEnded() {
 		t.Error("it does not say that it has ended")
@@ -160,7 +200,7 @@ func TestALogKeepsForSoLong(t *testing.T) {
 		wantAfter(t, l, 0, ids...) // the first is a minute old
 		time.Sleep(time.Microsecond)
 		wantAfter(t, l, 0, ids[1:]...)
-		wantGap(t, l, l.birth)
+		wantGap(t, l, ids[0]-1)
 		time.Sleep(time.Hour)
 		wantAfter(t, l, 0)
 		wantAfter(t, l, ids[2]) // who has seen all misses nothing
@@ -176,7 +216,7 @@ func TestALogKeepsForSoLong(t *testing.T) {
 func TestWhatHasBeenHandedOutStays(t *testing.T) {
 	l := newLog(keep(4))
 	appendAll(t, l, entry(1), entry(2), entry(3))
-	events, _, _ := l.after(0)
+	events, _, _ := l.between(0, l.newest.Load())
 	for n := range 50 {
 		appendAll(t, l, entry(100+n))
 	}

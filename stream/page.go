@@ -76,10 +76,12 @@ type Page struct {
 	LastEventID uint64
 
 	transport Transport
+	document  Document // nil unless the transport is a Composer
 	policy    Flush
 	out       io.Writer
 	conn      net.Conn // for the deadline; nil means none
 	cancel    context.CancelCauseFunc
+	server    context.Context // ends when the server begins to shut down
 	log       *slog.Logger
 	path      string // of the request, for the log
 
@@ -136,9 +138,8 @@ func (p *Page) send(events []Event) error {
 			p.held = append(p.held, events[i:]...)
 			return p.err
 		}
-		b := p.batch()
 		e.Update = e.valid()
-		*b = p.transport.AppendEvent(*b, e)
+		p.encode(e)
 		p.waiting++
 		p.sentID = max(p.sentID, e.ID)
 		if err := p.flushWithin(0); err != nil { // what is large leaves in pieces
@@ -148,8 +149,21 @@ func (p *Page) send(events []Event) error {
 	return p.updated()
 }
 
-// say sends what only a Response may say.
+// encode adds e to what is unsent.
+func (p *Page) encode(e Event) {
+	if p.document != nil {
+		p.compose(func(d Document) { d.Event(e) })
+		return
+	}
+	b := p.batch()
+	*b = p.transport.AppendEvent(*b, e)
+}
+
+// say sends what only a Response may say; a document has its End for it.
 func (p *Page) say(action string) {
+	if p.document != nil {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.send([]Event{{Update: Update{Action: action}}})
@@ -167,7 +181,7 @@ func (p *Page) updated() error {
 // the policy says, even when view waits for its own data in the middle, and all
 // of it has left when Render returns. Updates that are sent meanwhile follow
 // after it. It is for the transports whose response is the page, and for one
-// view at a time.
+// view at a time; a Composer sends of it what it finds ready.
 func (p *Page) Render(view View) error {
 	p.setRendering(true)
 	defer p.setRendering(false) // also after a panic
@@ -208,6 +222,9 @@ func Rows[T any](ctx context.Context, page *Page, rows iter.Seq[T]) iter.Seq[T] 
 func (p *Page) rowDone() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.document != nil && p.err == nil {
+		p.compose(Document.Row)
+	}
 	p.waiting++
 	return p.updated()
 }
@@ -228,6 +245,10 @@ func (w textWriter) Write(b []byte) (int, error) {
 	defer p.mu.Unlock()
 	if p.err != nil {
 		return 0, p.err
+	}
+	if p.document != nil {
+		p.document.Text(b)
+		return len(b), nil
 	}
 	p.closeBatch()
 	p.text().Write(b)

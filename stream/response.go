@@ -24,6 +24,10 @@ type Response struct {
 	Shell View
 	// Source sends the updates. Nil means that there are none.
 	Source Source
+	// Endless says that Source has no end of its own, so that it has to end
+	// when the server begins to shut down. Others may go on until they are
+	// done. A Feed that is followed ends in any case.
+	Endless bool
 	// After is the page's LastEventID.
 	After uint64
 	// Flush is the policy for updates and for the text of the shell.
@@ -94,13 +98,16 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	streamHeaders(header)
 
 	s := &session{Response: r, path: string(req.Path()), conn: req.Conn(), server: serverContext(req.Done())}
+	if composer, ok := r.Transport.(Composer); ok {
+		s.document = composer.Compose()
+		s.serveDocument(req)
+		return
+	}
 	switch {
-	case req.IsHead() && req.Request.Header.IsHTTP11():
-		header.SetContentLength(-1)
 	case req.IsHead():
-		header.SetContentLength(untilClose)
+		header.SetContentLength(bodyLength(req))
 	case !req.Request.Header.IsHTTP11():
-		s.serveUntilClose(req)
+		serveUntilClose(req, func(w io.Writer) { s.run(w) })
 	default:
 		req.SetUserValue(sessionKey{}, deadline{s.conn})
 		req.Response.SetBodyStream(s, -1)
@@ -109,6 +116,15 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 
 // untilClose is the content length of a body that ends with its connection.
 const untilClose = -2
+
+// bodyLength returns the content length that fasthttp takes for a body without
+// one.
+func bodyLength(req *fasthttp.RequestCtx) int {
+	if req.Request.Header.IsHTTP11() {
+		return -1 // in chunks
+	}
+	return untilClose
+}
 
 type sessionKey struct{}
 
@@ -163,9 +179,10 @@ func LastEventIDDone(req *fasthttp.RequestCtx) bool {
 // itself.
 type session struct {
 	Response
-	path   string
-	conn   net.Conn
-	server context.Context
+	path     string
+	conn     net.Conn
+	server   context.Context
+	document Document // nil unless the transport is a Composer
 }
 
 // SupportsBodyWriteTo makes fasthttp call WriteTo, where each Write is a chunk
@@ -182,16 +199,16 @@ func (s *session) WriteTo(w io.Writer) (int64, error) {
 	return int64(s.run(w).stats.Bytes), nil
 }
 
-// serveUntilClose serves a client that does not know chunks: the body ends with
-// the connection.
-func (s *session) serveUntilClose(req *fasthttp.RequestCtx) {
+// serveUntilClose serves a client that does not know chunks: the body that serve
+// writes ends with the connection.
+func serveUntilClose(req *fasthttp.RequestCtx, serve func(w io.Writer)) {
 	header := &req.Response.Header
 	header.SetContentLength(untilClose)
 	head := append([]byte(nil), header.Header()...)
 	req.HijackSetNoResponse(true)
 	req.Hijack(func(conn net.Conn) {
 		defer conn.Close()
-		s.run(&headWriter{head, conn})
+		serve(&headWriter{head, conn})
 	})
 }
 
@@ -213,14 +230,20 @@ func (w *headWriter) Write(b []byte) (int, error) {
 
 // run serves the stream to w and returns its page when it has ended.
 func (s *session) run(w io.Writer) *Page {
-	ctx, cancel := context.WithCancelCause(s.server)
+	begin := context.Background()
+	if s.Endless {
+		begin = s.server
+	}
+	ctx, cancel := context.WithCancelCause(begin)
 	page := &Page{
 		LastEventID: s.After,
 		transport:   s.Transport,
+		document:    s.document,
 		policy:      s.Flush,
 		out:         w,
 		conn:        s.conn,
 		cancel:      cancel,
+		server:      s.server,
 		limit:       s.Limit,
 		once:        s.Wait > 0,
 		log:         s.logger(),
@@ -233,11 +256,14 @@ func (s *session) run(w io.Writer) *Page {
 	timeout := orDefault(s.WriteTimeout, defaultWriteTimeout)
 	defer func() {
 		page.close()
-		if s.conn != nil && page.err == ErrEnded {
+		switch {
+		case s.conn == nil:
+		case page.err == ErrEnded:
 			s.conn.SetWriteDeadline(time.Now().Add(timeout)) // for the end, which fasthttp writes
+		default:
+			page.cut() // no end for what is not whole
 		}
 	}()
-	defer watchClose(s.conn, page.gone)()
 	page.start(timeout, orDefault(s.Heartbeat, defaultHeartbeat))
 	if s.Wait > 0 {
 		defer time.AfterFunc(s.Wait, page.conclude).Stop()
@@ -260,6 +286,7 @@ func (s *session) play(ctx context.Context, page *Page) (err error) {
 	if s.Source == nil {
 		return nil
 	}
+	defer watchClose(s.conn, page.gone)() // a client that has sent its last word still gets the shell
 	return s.Source(ctx, page)
 }
 
@@ -278,14 +305,17 @@ func (p *Page) begin() error {
 
 // finish tells the page how its source has ended, and logs what went wrong.
 func (s *session) finish(ctx context.Context, page *Page, err error) {
+	page.end(ctx, err)
 	panicked := errors.As(err, new(*PanicError))
 	switch {
+	case err == nil && s.Source == nil:
 	case err == nil && ctx.Err() == nil:
 		page.say(ActionDone)
 	case errors.Is(err, ErrGap):
 	case err == errCaughtUp:
 		page.conclude()
 	case ctx.Err() != nil && !panicked:
+	case page.document != nil && errors.Is(err, ErrNotFound):
 	default:
 		page.log.Error("page", "page", s.path, "transport", s.Transport.Name(), "err", err)
 		page.say(ActionFail)

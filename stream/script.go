@@ -1,8 +1,10 @@
 package stream
 
 import (
+	"encoding/json"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 )
@@ -66,6 +68,38 @@ func (Script) AppendEvent(b []byte, e Event) []byte {
 // leaves no text behind.
 func (Script) AppendClose(b []byte) []byte {
 	return append(b, "ff()\n</script>"...)
+}
+
+// ParseScript returns the events of a batch, of which text is what stands between
+// the tags of the script element. It reports false if text is anything else.
+func ParseScript(text string) (events []Event, ok bool) {
+	for text != "ff()\n" {
+		var e Event
+		if text, ok = parseCall(text, &e); !ok {
+			return nil, false
+		}
+		events = append(events, e)
+	}
+	return events, len(events) > 0
+}
+
+// parseCall reads what AppendEvent has appended, and returns what follows.
+func parseCall(text string, e *Event) (rest string, ok bool) {
+	text, ok = strings.CutPrefix(text, "ff(")
+	for i, argument := range []any{&e.Action, &e.Target, &e.HTML, &e.ID} {
+		if rest, end := strings.CutPrefix(text, ");"); end {
+			return rest, ok && i >= 3
+		}
+		if i > 0 && ok {
+			text, ok = strings.CutPrefix(text, ",")
+		}
+		literals := json.NewDecoder(strings.NewReader(text))
+		if !ok || literals.Decode(argument) != nil {
+			return "", false
+		}
+		text = text[literals.InputOffset():]
+	}
+	return strings.CutPrefix(text, ");")
 }
 
 // AppendHeartbeat appends a line feed.

@@ -29,14 +29,25 @@ const defaultSlotTimeout = 10 * time.Second
 // Fill fills slots, all at once, in the order in which their data arrives. A
 // slot that fails, panics or is late shows what its Failed returns, and the
 // others go on. Fill returns when every slot's View has returned, with an error
-// only if the page has ended; failures of slots are logged.
+// only if the page has ended; failures of slots are logged. A page that leaves in
+// the order of its document, as in plain mode does, is sent up to the first slot
+// that is not filled.
 func (p *Page) Fill(ctx context.Context, slots ...Slot) error {
+	p.tell(func(d Document) { d.Slots(targets(slots)) })
 	var filling sync.WaitGroup
 	for _, slot := range slots {
 		filling.Go(func() { p.fill(ctx, slot) })
 	}
 	filling.Wait()
 	return context.Cause(ctx)
+}
+
+func targets(slots []Slot) []string {
+	ids := make([]string, len(slots))
+	for i, slot := range slots {
+		ids[i] = slot.Target
+	}
+	return ids
 }
 
 // fill fills slot. Its View runs in a goroutine of its own, so that a View that
@@ -78,6 +89,7 @@ func (p *Page) settle(ctx context.Context, slot Slot, update Update, err error) 
 	}
 	if err != nil {
 		p.log.Warn("slot", "page", p.path, "slot", slot.Target, "err", err)
+		p.tell(func(d Document) { d.Failed(slot.Target, err) })
 		update = p.failed(slot, err)
 	}
 	if err := p.Send(update); err != nil && errors.Is(err, ErrUpdate) {

@@ -168,7 +168,9 @@ func blank(r rune) bool { return r == ' ' || control(r) }
 
 // valid returns u as every transport can carry it alike: bytes that are not
 // UTF-8 become U+FFFD, and where HTML is text, which SSE sends by lines, each
-// line end becomes a line feed.
+// line end becomes a line feed. Firefox's EventSource drops NUL: in what an
+// element gets, the noncharacter U+FDD0 stands for it, which the browser's half
+// turns back; in the title and in events it becomes U+FFFD.
 func (u Update) valid() Update {
 	if !utf8.ValidString(u.HTML) {
 		u.HTML = strings.ToValidUTF8(u.HTML, "\ufffd")
@@ -179,7 +181,19 @@ func (u Update) valid() Update {
 			u.HTML = lineFeeds.Replace(u.HTML)
 		}
 	}
+	if strings.IndexByte(u.HTML, 0) >= 0 {
+		u.HTML = strings.ReplaceAll(u.HTML, "\x00", u.nul())
+	}
 	return u
+}
+
+// nul returns what stands for NUL in u.
+func (u Update) nul() string {
+	switch u.Action {
+	case ActionTitle, ActionEmit:
+		return "\ufffd"
+	}
+	return "\ufdd0"
 }
 
 var lineFeeds = strings.NewReplacer("\r\n", "\n", "\r", "\n")

@@ -127,7 +127,7 @@ func TestCheckRefusesATargetWhereThereIsNone(t *testing.T) {
 	}
 }
 
-func TestWhatIsTextHasLineFeedsOnEveryTransport(t *testing.T) {
+func TestContentIsAlikeOnEveryTransport(t *testing.T) {
 	for _, test := range []struct {
 		u    Update
 		want string
@@ -137,6 +137,10 @@ func TestWhatIsTextHasLineFeedsOnEveryTransport(t *testing.T) {
 		{Attr("a", "title", "1\r2"), "title\n1\n2"},
 		{Append("a", markup("1\r2")), "1\r2"},
 		{Append("a", markup("1\xff\xfe2")), "1\ufffd2"},
+		{Append("a", markup("1\x002")), "1\ufdd02"},
+		{Attr("a", "title", "1\x002"), "title\n1\ufdd02"},
+		{Title("1\x002"), "1\ufffd2"},
+		{Emit("a", "1\x002"), "1\ufffd2"},
 	} {
 		if got := test.u.valid().HTML; got != test.want {
 			t.Errorf("%q: %q, want %q", test.u, got, test.want)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,5 +118,26 @@ func TestHeartbeatsChangeNothing(t *testing.T) {
 	}
 	if got := string(SSE{}.AppendHeartbeat(nil)); got != ":\n" {
 		t.Errorf("sse: %q", got)
+	}
+}
+
+func TestABatchIsReadBack(t *testing.T) {
+	for _, events := range [][]Event{
+		{{Update: Title("a")}},
+		{{ID: 7, Update: Update{ActionInner, "a);", "</script>\"\\ \u2028 \x00 ff()\n"}}, {Update: Remove("b")}},
+		{{ID: 1<<53 - 1, Update: Attr("a", "title", "x\ny")}},
+	} {
+		text := strings.TrimSuffix(strings.TrimPrefix(batchOf(Script{}, events...), "<script>"), "</script>")
+		if got, ok := ParseScript(text); !ok || !slices.Equal(got, events) {
+			t.Errorf("%q is read as %v, %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{
+		"", "ff()\n", "ff()", `ff("a","b","c");`, `ff("a","b");ff()` + "\n", `ff("a" "b","c");ff()` + "\n", `alert("a","b","c");ff()` + "\n",
+		`ff("a","b","c",-1);ff()` + "\n", `ff("a","b","c",1,2);ff()` + "\n", `ff("a","b",c);ff()` + "\n", `ff(,"a","b","c");ff()` + "\n",
+	} {
+		if got, ok := ParseScript(text); ok {
+			t.Errorf("%q is read as %v", text, got)
+		}
 	}
 }

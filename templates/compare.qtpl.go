@@ -54,271 +54,295 @@ func (p Compare) StreamHTML(qw422016 *qt422016.Writer) {
 	streamtop(qw422016, p.Page)
 //line compare.qtpl:31
 	qw422016.N().S(`
-<p><button type="button" data-again="1">Load all four again</button></p>
-<div class="panes">
+<noscript><p>With scripts, this page loads all four streams side by side and counts them while they run. Without scripts nothing can be added to a page that has ended, so that server-sent events show nothing; what comes in the page itself can be seen one by one:</p>
+<ul>
 `)
 //line compare.qtpl:34
 	for _, pane := range p.Panes {
 //line compare.qtpl:34
-		qw422016.N().S(`<section class="card"><h2>`)
-//line compare.qtpl:34
-		qw422016.E().S(pane.Title)
-//line compare.qtpl:34
-		qw422016.N().S(`</h2><iframe title="`)
-//line compare.qtpl:34
-		qw422016.E().S(pane.Title)
-//line compare.qtpl:34
-		qw422016.N().S(`" data-pane="`)
+		qw422016.N().S(`<li><a href="`)
 //line compare.qtpl:34
 		qw422016.E().S(pane.URL)
 //line compare.qtpl:34
+		qw422016.N().S(`&amp;transport=plain">`)
+//line compare.qtpl:34
+		qw422016.E().S(pane.Title)
+//line compare.qtpl:34
+		qw422016.N().S(`</a></li>
+`)
+//line compare.qtpl:35
+	}
+//line compare.qtpl:35
+	qw422016.N().S(`</ul></noscript>
+<p data-ff-live><button type="button" data-again="1">Load all four again</button></p>
+<div class="panes" data-ff-live>
+`)
+//line compare.qtpl:38
+	for _, pane := range p.Panes {
+//line compare.qtpl:38
+		qw422016.N().S(`<section class="card"><h2>`)
+//line compare.qtpl:38
+		qw422016.E().S(pane.Title)
+//line compare.qtpl:38
+		qw422016.N().S(`</h2><iframe title="`)
+//line compare.qtpl:38
+		qw422016.E().S(pane.Title)
+//line compare.qtpl:38
+		qw422016.N().S(`" data-pane="`)
+//line compare.qtpl:38
+		qw422016.E().S(pane.URL)
+//line compare.qtpl:38
 		qw422016.N().S(`"></iframe></section>
 `)
-//line compare.qtpl:35
+//line compare.qtpl:39
 	}
-//line compare.qtpl:35
+//line compare.qtpl:39
 	qw422016.N().S(`</div>
 <h2>What each costs, and does</h2>
-<div class="scroll"><table>
+<div class="scroll" data-ff-live><table>
 <tr><th>stream</th><th>requests</th><th>first update</th><th>updates</th><th>writes</th><th>bytes</th><th>state</th></tr>
 `)
-//line compare.qtpl:39
+//line compare.qtpl:43
 	for _, pane := range p.Panes {
-//line compare.qtpl:39
+//line compare.qtpl:43
 		qw422016.N().S(`<tr><td>`)
-//line compare.qtpl:39
+//line compare.qtpl:43
 		qw422016.E().S(pane.Title)
-//line compare.qtpl:39
+//line compare.qtpl:43
 		qw422016.N().S(`</td>`)
-//line compare.qtpl:39
+//line compare.qtpl:43
 		streamcell(qw422016, pane.Name, "requests")
-//line compare.qtpl:39
+//line compare.qtpl:43
 		streamcell(qw422016, pane.Name, "first")
-//line compare.qtpl:39
+//line compare.qtpl:43
 		streamcell(qw422016, pane.Name, "updates")
-//line compare.qtpl:39
+//line compare.qtpl:43
 		streamcell(qw422016, pane.Name, "writes")
-//line compare.qtpl:39
+//line compare.qtpl:43
 		streamcell(qw422016, pane.Name, "bytes")
-//line compare.qtpl:39
+//line compare.qtpl:43
 		streamcell(qw422016, pane.Name, "state")
-//line compare.qtpl:39
+//line compare.qtpl:43
 		qw422016.N().S(`</tr>
 `)
-//line compare.qtpl:40
+//line compare.qtpl:44
 	}
-//line compare.qtpl:40
+//line compare.qtpl:44
 	qw422016.N().S(`</table></div>
-<p class="small">Updates, writes and bytes are the server's count of each pane's newest stream: by snippets the page is part of it, by server-sent events it came before. Requests are all since this page was opened. The time of the first update is the browser's, from the start of the pane's navigation.</p>
+<p class="small" data-ff-live>Updates, writes and bytes are the server's count of each pane's newest stream: by snippets the page is part of it, by server-sent events it came before. Requests are all since this page was opened. The time of the first update is the browser's, from the start of the pane's navigation.</p>
 <div class="scroll"><table>
 <tr><th>stream</th><th>at its end</th><th>after a lost connection or a reload</th></tr>
 `)
-//line compare.qtpl:44
+//line compare.qtpl:48
 	for _, pane := range p.Panes {
-//line compare.qtpl:44
+//line compare.qtpl:48
 		qw422016.N().S(`<tr><td>`)
-//line compare.qtpl:44
+//line compare.qtpl:48
 		qw422016.E().S(pane.Title)
-//line compare.qtpl:44
+//line compare.qtpl:48
 		qw422016.N().S(`</td><td>`)
-//line compare.qtpl:44
+//line compare.qtpl:48
 		qw422016.E().S(pane.End)
-//line compare.qtpl:44
+//line compare.qtpl:48
 		qw422016.N().S(`</td><td>`)
-//line compare.qtpl:44
+//line compare.qtpl:48
 		qw422016.E().S(pane.Reload)
-//line compare.qtpl:44
+//line compare.qtpl:48
 		qw422016.N().S(`</td></tr>
 `)
-//line compare.qtpl:45
+//line compare.qtpl:49
 	}
-//line compare.qtpl:45
+//line compare.qtpl:49
 	qw422016.N().S(`</table></div>
 `)
-//line compare.qtpl:46
+//line compare.qtpl:50
 	streambottom(qw422016, p.Page)
-//line compare.qtpl:46
+//line compare.qtpl:50
 }
 
-//line compare.qtpl:46
+//line compare.qtpl:50
 func (p Compare) WriteHTML(qq422016 qtio422016.Writer) {
-//line compare.qtpl:46
+//line compare.qtpl:50
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line compare.qtpl:46
+//line compare.qtpl:50
 	p.StreamHTML(qw422016)
-//line compare.qtpl:46
+//line compare.qtpl:50
 	qt422016.ReleaseWriter(qw422016)
-//line compare.qtpl:46
+//line compare.qtpl:50
 }
 
-//line compare.qtpl:46
+//line compare.qtpl:50
 func (p Compare) HTML() string {
-//line compare.qtpl:46
+//line compare.qtpl:50
 	qb422016 := qt422016.AcquireByteBuffer()
-//line compare.qtpl:46
+//line compare.qtpl:50
 	p.WriteHTML(qb422016)
-//line compare.qtpl:46
+//line compare.qtpl:50
 	qs422016 := string(qb422016.B)
-//line compare.qtpl:46
+//line compare.qtpl:50
 	qt422016.ReleaseByteBuffer(qb422016)
-//line compare.qtpl:46
+//line compare.qtpl:50
 	return qs422016
-//line compare.qtpl:46
+//line compare.qtpl:50
 }
 
-//line compare.qtpl:48
+//line compare.qtpl:52
 func streamcell(qw422016 *qt422016.Writer, name, what string) {
-//line compare.qtpl:48
+//line compare.qtpl:52
 	qw422016.N().S(`<td class="n" id="`)
-//line compare.qtpl:48
+//line compare.qtpl:52
 	qw422016.E().S(name)
-//line compare.qtpl:48
+//line compare.qtpl:52
 	qw422016.N().S(`-`)
-//line compare.qtpl:48
+//line compare.qtpl:52
 	qw422016.E().S(what)
-//line compare.qtpl:48
+//line compare.qtpl:52
 	qw422016.N().S(`">–</td>`)
-//line compare.qtpl:48
+//line compare.qtpl:52
 }
 
-//line compare.qtpl:48
+//line compare.qtpl:52
 func writecell(qq422016 qtio422016.Writer, name, what string) {
-//line compare.qtpl:48
+//line compare.qtpl:52
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line compare.qtpl:48
+//line compare.qtpl:52
 	streamcell(qw422016, name, what)
-//line compare.qtpl:48
+//line compare.qtpl:52
 	qt422016.ReleaseWriter(qw422016)
-//line compare.qtpl:48
+//line compare.qtpl:52
 }
 
-//line compare.qtpl:48
+//line compare.qtpl:52
 func cell(name, what string) string {
-//line compare.qtpl:48
+//line compare.qtpl:52
 	qb422016 := qt422016.AcquireByteBuffer()
-//line compare.qtpl:48
+//line compare.qtpl:52
 	writecell(qb422016, name, what)
-//line compare.qtpl:48
+//line compare.qtpl:52
 	qs422016 := string(qb422016.B)
-//line compare.qtpl:48
+//line compare.qtpl:52
 	qt422016.ReleaseByteBuffer(qb422016)
-//line compare.qtpl:48
+//line compare.qtpl:52
 	return qs422016
-//line compare.qtpl:48
+//line compare.qtpl:52
 }
 
-//line compare.qtpl:50
+//line compare.qtpl:54
 func (p ComparePane) StreamHTML(qw422016 *qt422016.Writer) {
-//line compare.qtpl:50
+//line compare.qtpl:54
 	qw422016.N().S(`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <title>`)
-//line compare.qtpl:54
+//line compare.qtpl:58
 	qw422016.E().S(p.Title)
-//line compare.qtpl:54
+//line compare.qtpl:58
 	qw422016.N().S(`</title>
 <link rel="stylesheet" href="/style.css">
-<script nonce="`)
-//line compare.qtpl:56
+`)
+//line compare.qtpl:60
+	streamroute(qw422016, p.Plain)
+//line compare.qtpl:60
+	qw422016.N().S(`<script nonce="`)
+//line compare.qtpl:60
 	qw422016.E().S(p.Nonce)
-//line compare.qtpl:56
+//line compare.qtpl:60
 	qw422016.N().S(`" src="/ff.js"></script>
 <script nonce="`)
-//line compare.qtpl:57
+//line compare.qtpl:61
 	qw422016.E().S(p.Nonce)
-//line compare.qtpl:57
+//line compare.qtpl:61
 	qw422016.N().S(`" src="/site.js"></script>
 </head>
 <body data-pane-of="`)
-//line compare.qtpl:59
+//line compare.qtpl:63
 	qw422016.E().S(p.Name)
-//line compare.qtpl:59
+//line compare.qtpl:63
 	qw422016.N().S(`"`)
-//line compare.qtpl:59
+//line compare.qtpl:63
 	if p.Feed != "" {
-//line compare.qtpl:59
+//line compare.qtpl:63
 		qw422016.N().S(` data-ff-feed="`)
-//line compare.qtpl:59
+//line compare.qtpl:63
 		qw422016.E().S(p.Feed)
-//line compare.qtpl:59
+//line compare.qtpl:63
 		qw422016.N().S(`"`)
-//line compare.qtpl:59
+//line compare.qtpl:63
 	}
-//line compare.qtpl:59
+//line compare.qtpl:63
 	qw422016.N().S(`>
 <script nonce="`)
-//line compare.qtpl:60
+//line compare.qtpl:64
 	qw422016.E().S(p.Nonce)
-//line compare.qtpl:60
+//line compare.qtpl:64
 	qw422016.N().S(`">ff.pane(document.body.getAttribute("data-pane-of"))</script>
 <div id="log" class="job"></div>
 </body>
 </html>
 `)
-//line compare.qtpl:64
+//line compare.qtpl:68
 }
 
-//line compare.qtpl:64
+//line compare.qtpl:68
 func (p ComparePane) WriteHTML(qq422016 qtio422016.Writer) {
-//line compare.qtpl:64
+//line compare.qtpl:68
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line compare.qtpl:64
+//line compare.qtpl:68
 	p.StreamHTML(qw422016)
-//line compare.qtpl:64
+//line compare.qtpl:68
 	qt422016.ReleaseWriter(qw422016)
-//line compare.qtpl:64
+//line compare.qtpl:68
 }
 
-//line compare.qtpl:64
+//line compare.qtpl:68
 func (p ComparePane) HTML() string {
-//line compare.qtpl:64
+//line compare.qtpl:68
 	qb422016 := qt422016.AcquireByteBuffer()
-//line compare.qtpl:64
+//line compare.qtpl:68
 	p.WriteHTML(qb422016)
-//line compare.qtpl:64
+//line compare.qtpl:68
 	qs422016 := string(qb422016.B)
-//line compare.qtpl:64
+//line compare.qtpl:68
 	qt422016.ReleaseByteBuffer(qb422016)
-//line compare.qtpl:64
+//line compare.qtpl:68
 	return qs422016
-//line compare.qtpl:64
+//line compare.qtpl:68
 }
 
-//line compare.qtpl:66
+//line compare.qtpl:70
 func (l CompareLine) StreamHTML(qw422016 *qt422016.Writer) {
-//line compare.qtpl:66
+//line compare.qtpl:70
 	qw422016.N().S(`<p>`)
-//line compare.qtpl:66
+//line compare.qtpl:70
 	qw422016.E().S(l.Text)
-//line compare.qtpl:66
+//line compare.qtpl:70
 	qw422016.N().S(`</p>`)
-//line compare.qtpl:66
+//line compare.qtpl:70
 }
 
-//line compare.qtpl:66
+//line compare.qtpl:70
 func (l CompareLine) WriteHTML(qq422016 qtio422016.Writer) {
-//line compare.qtpl:66
+//line compare.qtpl:70
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line compare.qtpl:66
+//line compare.qtpl:70
 	l.StreamHTML(qw422016)
-//line compare.qtpl:66
+//line compare.qtpl:70
 	qt422016.ReleaseWriter(qw422016)
-//line compare.qtpl:66
+//line compare.qtpl:70
 }
 
-//line compare.qtpl:66
+//line compare.qtpl:70
 func (l CompareLine) HTML() string {
-//line compare.qtpl:66
+//line compare.qtpl:70
 	qb422016 := qt422016.AcquireByteBuffer()
-//line compare.qtpl:66
+//line compare.qtpl:70
 	l.WriteHTML(qb422016)
-//line compare.qtpl:66
+//line compare.qtpl:70
 	qs422016 := string(qb422016.B)
-//line compare.qtpl:66
+//line compare.qtpl:70
 	qt422016.ReleaseByteBuffer(qb422016)
-//line compare.qtpl:66
+//line compare.qtpl:70
 	return qs422016
-//line compare.qtpl:66
+//line compare.qtpl:70
 }

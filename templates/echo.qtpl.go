@@ -25,54 +25,59 @@ var (
 //line echo.qtpl:4
 type Echo struct {
 	Page
-	Text string
+	Text   string
+	Action string // the URL that the form is sent to
 }
 
-//line echo.qtpl:11
+//line echo.qtpl:12
 func (p Echo) StreamHTML(qw422016 *qt422016.Writer) {
-//line echo.qtpl:11
+//line echo.qtpl:12
 	streamtop(qw422016, p.Page)
-//line echo.qtpl:11
+//line echo.qtpl:12
 	qw422016.N().S(`
-<form method="post" action="/demo/echo">
+<form method="post" action="`)
+//line echo.qtpl:13
+	qw422016.E().S(p.Action)
+//line echo.qtpl:13
+	qw422016.N().S(`">
 <textarea name="text" rows="4" aria-label="text">
 `)
-//line echo.qtpl:14
+//line echo.qtpl:15
 	qw422016.E().S(p.Text)
-//line echo.qtpl:14
+//line echo.qtpl:15
 	qw422016.N().S(`</textarea>
 <button>Echo</button>
 </form>
 <pre id="out" class="wire"></pre>
 <p id="after"></p>
 `)
-//line echo.qtpl:19
+//line echo.qtpl:20
 	streambottom(qw422016, p.Page)
-//line echo.qtpl:19
+//line echo.qtpl:20
 }
 
-//line echo.qtpl:19
+//line echo.qtpl:20
 func (p Echo) WriteHTML(qq422016 qtio422016.Writer) {
-//line echo.qtpl:19
+//line echo.qtpl:20
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line echo.qtpl:19
+//line echo.qtpl:20
 	p.StreamHTML(qw422016)
-//line echo.qtpl:19
+//line echo.qtpl:20
 	qt422016.ReleaseWriter(qw422016)
-//line echo.qtpl:19
+//line echo.qtpl:20
 }
 
-//line echo.qtpl:19
+//line echo.qtpl:20
 func (p Echo) HTML() string {
-//line echo.qtpl:19
+//line echo.qtpl:20
 	qb422016 := qt422016.AcquireByteBuffer()
-//line echo.qtpl:19
+//line echo.qtpl:20
 	p.WriteHTML(qb422016)
-//line echo.qtpl:19
+//line echo.qtpl:20
 	qs422016 := string(qb422016.B)
-//line echo.qtpl:19
+//line echo.qtpl:20
 	qt422016.ReleaseByteBuffer(qb422016)
-//line echo.qtpl:19
+//line echo.qtpl:20
 	return qs422016
-//line echo.qtpl:19
+//line echo.qtpl:20
 }

@@ -25,6 +25,7 @@ var (
 //line job.qtpl:4
 type Job struct {
 	Nonce string
+	Plain string // the URL of the page in plain mode; empty if none
 	Feed  string // the URL of the job, if the page is to follow it
 	N     int
 	Size  int
@@ -35,132 +36,140 @@ type Job struct {
 // JobLine is one update of the job.
 type JobLine struct{ Text string }
 
-//line job.qtpl:18
+//line job.qtpl:19
 func (p Job) StreamHTML(qw422016 *qt422016.Writer) {
-//line job.qtpl:18
+//line job.qtpl:19
 	qw422016.N().S(`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>`)
-//line job.qtpl:23
+//line job.qtpl:24
 	qw422016.N().D(p.N)
-//line job.qtpl:23
+//line job.qtpl:24
 	qw422016.N().S(` updates · Foreverframe</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/style.css">
-<script nonce="`)
-//line job.qtpl:26
+`)
+//line job.qtpl:27
+	streamroute(qw422016, p.Plain)
+//line job.qtpl:27
+	qw422016.N().S(`<script nonce="`)
+//line job.qtpl:27
 	qw422016.E().S(p.Nonce)
-//line job.qtpl:26
+//line job.qtpl:27
 	qw422016.N().S(`" src="/ff.js"></script>
 </head>
 <body`)
-//line job.qtpl:28
+//line job.qtpl:29
 	if p.Feed != "" {
-//line job.qtpl:28
+//line job.qtpl:29
 		qw422016.N().S(` data-ff-feed="`)
-//line job.qtpl:28
+//line job.qtpl:29
 		qw422016.E().S(p.Feed)
-//line job.qtpl:28
+//line job.qtpl:29
 		qw422016.N().S(`"`)
-//line job.qtpl:28
+//line job.qtpl:29
 	}
-//line job.qtpl:28
+//line job.qtpl:29
 	qw422016.N().S(`>
-<main>
+`)
+//line job.qtpl:30
+	streamsignpost(qw422016, p.Plain)
+//line job.qtpl:30
+	qw422016.N().S(`<main>
 <h1>`)
-//line job.qtpl:30
+//line job.qtpl:31
 	qw422016.N().D(p.N)
-//line job.qtpl:30
+//line job.qtpl:31
 	qw422016.N().S(` updates of `)
-//line job.qtpl:30
+//line job.qtpl:31
 	qw422016.N().D(p.Size)
-//line job.qtpl:30
+//line job.qtpl:31
 	qw422016.N().S(` bytes, `)
-//line job.qtpl:30
+//line job.qtpl:31
 	qw422016.E().S(p.Delay)
-//line job.qtpl:30
+//line job.qtpl:31
 	qw422016.N().S(` apart</h1>
 <p class="lead">A finite job, the same over every transport: the page stands at once, and each update follows as soon as it exists.
 Choose with the query: <code>n</code>, <code>size</code>, <code>delay</code>, <code>transport</code>.</p>
 <p><a href="`)
-//line job.qtpl:33
+//line job.qtpl:34
 	qw422016.E().S(p.Other)
-//line job.qtpl:33
+//line job.qtpl:34
 	qw422016.N().S(`">The same job as a feed</a>, or <a href="`)
-//line job.qtpl:33
+//line job.qtpl:34
 	qw422016.E().S(p.Other)
-//line job.qtpl:33
+//line job.qtpl:34
 	qw422016.N().S(`&amp;wire=1">its bytes</a>.</p>
 <div id="log" class="job"></div>
 </main>
 </body>
 </html>
 `)
-//line job.qtpl:38
+//line job.qtpl:39
 }
 
-//line job.qtpl:38
+//line job.qtpl:39
 func (p Job) WriteHTML(qq422016 qtio422016.Writer) {
-//line job.qtpl:38
+//line job.qtpl:39
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line job.qtpl:38
+//line job.qtpl:39
 	p.StreamHTML(qw422016)
-//line job.qtpl:38
+//line job.qtpl:39
 	qt422016.ReleaseWriter(qw422016)
-//line job.qtpl:38
+//line job.qtpl:39
 }
 
-//line job.qtpl:38
+//line job.qtpl:39
 func (p Job) HTML() string {
-//line job.qtpl:38
+//line job.qtpl:39
 	qb422016 := qt422016.AcquireByteBuffer()
-//line job.qtpl:38
+//line job.qtpl:39
 	p.WriteHTML(qb422016)
-//line job.qtpl:38
+//line job.qtpl:39
 	qs422016 := string(qb422016.B)
-//line job.qtpl:38
+//line job.qtpl:39
 	qt422016.ReleaseByteBuffer(qb422016)
-//line job.qtpl:38
+//line job.qtpl:39
 	return qs422016
-//line job.qtpl:38
+//line job.qtpl:39
 }
 
-//line job.qtpl:40
+//line job.qtpl:41
 func (l JobLine) StreamHTML(qw422016 *qt422016.Writer) {
-//line job.qtpl:40
+//line job.qtpl:41
 	qw422016.N().S(`<p>`)
-//line job.qtpl:40
+//line job.qtpl:41
 	qw422016.E().S(l.Text)
-//line job.qtpl:40
+//line job.qtpl:41
 	qw422016.N().S(`</p>`)
-//line job.qtpl:40
+//line job.qtpl:41
 }
 
-//line job.qtpl:40
+//line job.qtpl:41
 func (l JobLine) WriteHTML(qq422016 qtio422016.Writer) {
-//line job.qtpl:40
+//line job.qtpl:41
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line job.qtpl:40
+//line job.qtpl:41
 	l.StreamHTML(qw422016)
-//line job.qtpl:40
+//line job.qtpl:41
 	qt422016.ReleaseWriter(qw422016)
-//line job.qtpl:40
+//line job.qtpl:41
 }
 
-//line job.qtpl:40
+//line job.qtpl:41
 func (l JobLine) HTML() string {
-//line job.qtpl:40
+//line job.qtpl:41
 	qb422016 := qt422016.AcquireByteBuffer()
-//line job.qtpl:40
+//line job.qtpl:41
 	l.WriteHTML(qb422016)
-//line job.qtpl:40
+//line job.qtpl:41
 	qs422016 := string(qb422016.B)
-//line job.qtpl:40
+//line job.qtpl:41
 	qt422016.ReleaseByteBuffer(qb422016)
-//line job.qtpl:40
+//line job.qtpl:41
 	return qs422016
-//line job.qtpl:40
+//line job.qtpl:41
 }

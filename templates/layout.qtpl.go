@@ -33,6 +33,7 @@ type Page struct {
 	Wire      string // a URL that shows the same bytes as text; empty if none
 	Feed      string // the URL of the feed that the page follows; empty if none
 	Roads     string // the transports that the page may use, in order; empty means all
+	Plain     string // the URL of the page in plain mode; empty if none
 	Nonce     string // of the response's content security policy
 	Runtime   string // the browser's half, JavaScript
 }
@@ -41,162 +42,170 @@ type Page struct {
 // data is there.
 //
 
-//line layout.qtpl:23
+//line layout.qtpl:24
 func streamtop(qw422016 *qt422016.Writer, p Page) {
-//line layout.qtpl:23
+//line layout.qtpl:24
 	qw422016.N().S(`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>`)
-//line layout.qtpl:28
+//line layout.qtpl:29
 	qw422016.E().S(p.Title)
-//line layout.qtpl:28
+//line layout.qtpl:29
 	qw422016.N().S(` · Foreverframe</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/style.css">
-<script nonce="`)
-//line layout.qtpl:31
+`)
+//line layout.qtpl:32
+	streamroute(qw422016, p.Plain)
+//line layout.qtpl:32
+	qw422016.N().S(`<script nonce="`)
+//line layout.qtpl:32
 	qw422016.E().S(p.Nonce)
-//line layout.qtpl:31
+//line layout.qtpl:32
 	qw422016.N().S(`">`)
-//line layout.qtpl:31
+//line layout.qtpl:32
 	qw422016.N().S(p.Runtime)
-//line layout.qtpl:31
+//line layout.qtpl:32
 	qw422016.N().S(`</script>
 <script nonce="`)
-//line layout.qtpl:32
+//line layout.qtpl:33
 	qw422016.E().S(p.Nonce)
-//line layout.qtpl:32
+//line layout.qtpl:33
 	qw422016.N().S(`" src="/site.js"></script>
 </head>
 <body`)
-//line layout.qtpl:34
+//line layout.qtpl:35
 	if p.Feed != "" {
-//line layout.qtpl:34
+//line layout.qtpl:35
 		qw422016.N().S(` data-ff-feed="`)
-//line layout.qtpl:34
+//line layout.qtpl:35
 		qw422016.E().S(p.Feed)
-//line layout.qtpl:34
+//line layout.qtpl:35
 		qw422016.N().S(`"`)
-//line layout.qtpl:34
+//line layout.qtpl:35
 	}
-//line layout.qtpl:34
+//line layout.qtpl:35
 	if p.Roads != "" {
-//line layout.qtpl:34
+//line layout.qtpl:35
 		qw422016.N().S(` data-ff-transports="`)
-//line layout.qtpl:34
+//line layout.qtpl:35
 		qw422016.E().S(p.Roads)
-//line layout.qtpl:34
+//line layout.qtpl:35
 		qw422016.N().S(`"`)
-//line layout.qtpl:34
+//line layout.qtpl:35
 	}
-//line layout.qtpl:34
+//line layout.qtpl:35
 	qw422016.N().S(`>
-<header class="bar"><a class="home" href="/">Foreverframe</a> <span class="state" title="the state of this page's stream"></span></header>
+`)
+//line layout.qtpl:36
+	streamsignpost(qw422016, p.Plain)
+//line layout.qtpl:36
+	qw422016.N().S(`<header class="bar"><a class="home" href="/">Foreverframe</a> <span class="state" title="the state of this page's stream"></span></header>
 <main>
 <h1>`)
-//line layout.qtpl:37
+//line layout.qtpl:38
 	qw422016.E().S(p.Title)
-//line layout.qtpl:37
+//line layout.qtpl:38
 	qw422016.N().S(`</h1>
 <p class="lead">`)
-//line layout.qtpl:38
+//line layout.qtpl:39
 	qw422016.E().S(p.Lead)
-//line layout.qtpl:38
+//line layout.qtpl:39
 	qw422016.N().S(`</p>
 `)
-//line layout.qtpl:39
+//line layout.qtpl:40
 }
 
-//line layout.qtpl:39
+//line layout.qtpl:40
 func writetop(qq422016 qtio422016.Writer, p Page) {
-//line layout.qtpl:39
+//line layout.qtpl:40
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line layout.qtpl:39
+//line layout.qtpl:40
 	streamtop(qw422016, p)
-//line layout.qtpl:39
+//line layout.qtpl:40
 	qt422016.ReleaseWriter(qw422016)
-//line layout.qtpl:39
+//line layout.qtpl:40
 }
 
-//line layout.qtpl:39
+//line layout.qtpl:40
 func top(p Page) string {
-//line layout.qtpl:39
+//line layout.qtpl:40
 	qb422016 := qt422016.AcquireByteBuffer()
-//line layout.qtpl:39
+//line layout.qtpl:40
 	writetop(qb422016, p)
-//line layout.qtpl:39
+//line layout.qtpl:40
 	qs422016 := string(qb422016.B)
-//line layout.qtpl:39
+//line layout.qtpl:40
 	qt422016.ReleaseByteBuffer(qb422016)
-//line layout.qtpl:39
+//line layout.qtpl:40
 	return qs422016
-//line layout.qtpl:39
+//line layout.qtpl:40
 }
 
 // What stands below the content: the technique, the reason for it, the document,
 // the wire.
 //
 
-//line layout.qtpl:44
+//line layout.qtpl:45
 func streambottom(qw422016 *qt422016.Writer, p Page) {
-//line layout.qtpl:44
+//line layout.qtpl:45
 	qw422016.N().S(`
 <footer class="about">
 <dl>
 `)
-//line layout.qtpl:47
+//line layout.qtpl:48
 	if p.Technique != "" {
-//line layout.qtpl:47
+//line layout.qtpl:48
 		qw422016.N().S(`<dt>Technique</dt><dd>`)
-//line layout.qtpl:47
+//line layout.qtpl:48
 		qw422016.E().S(p.Technique)
-//line layout.qtpl:47
+//line layout.qtpl:48
 		qw422016.N().S(`</dd>`)
-//line layout.qtpl:47
+//line layout.qtpl:48
 	}
-//line layout.qtpl:47
+//line layout.qtpl:48
 	qw422016.N().S(`
 `)
-//line layout.qtpl:48
+//line layout.qtpl:49
 	if p.Why != "" {
-//line layout.qtpl:48
+//line layout.qtpl:49
 		qw422016.N().S(`<dt>Why</dt><dd>`)
-//line layout.qtpl:48
+//line layout.qtpl:49
 		qw422016.E().S(p.Why)
-//line layout.qtpl:48
+//line layout.qtpl:49
 		qw422016.N().S(`</dd>`)
-//line layout.qtpl:48
+//line layout.qtpl:49
 	}
-//line layout.qtpl:48
+//line layout.qtpl:49
 	qw422016.N().S(`
 `)
-//line layout.qtpl:49
+//line layout.qtpl:50
 	if p.From != "" {
-//line layout.qtpl:49
+//line layout.qtpl:50
 		qw422016.N().S(`<dt>From</dt><dd>`)
-//line layout.qtpl:49
+//line layout.qtpl:50
 		qw422016.E().S(p.From)
-//line layout.qtpl:49
+//line layout.qtpl:50
 		qw422016.N().S(`</dd>`)
-//line layout.qtpl:49
+//line layout.qtpl:50
 	}
-//line layout.qtpl:49
+//line layout.qtpl:50
 	qw422016.N().S(`
 `)
-//line layout.qtpl:50
+//line layout.qtpl:51
 	if p.Wire != "" {
-//line layout.qtpl:50
+//line layout.qtpl:51
 		qw422016.N().S(`<dt>Wire</dt><dd><a href="`)
-//line layout.qtpl:50
+//line layout.qtpl:51
 		qw422016.E().S(p.Wire)
-//line layout.qtpl:50
-		qw422016.N().S(`" target="_blank">show the wire</a>: the same response, as text</dd>`)
-//line layout.qtpl:50
+//line layout.qtpl:51
+		qw422016.N().S(`" target="_blank" rel="nofollow">show the wire</a>: the same response, as text</dd>`)
+//line layout.qtpl:51
 	}
-//line layout.qtpl:50
+//line layout.qtpl:51
 	qw422016.N().S(`
 </dl>
 </footer>
@@ -204,31 +213,121 @@ func streambottom(qw422016 *qt422016.Writer, p Page) {
 </body>
 </html>
 `)
-//line layout.qtpl:56
+//line layout.qtpl:57
 }
 
-//line layout.qtpl:56
+//line layout.qtpl:57
 func writebottom(qq422016 qtio422016.Writer, p Page) {
-//line layout.qtpl:56
+//line layout.qtpl:57
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line layout.qtpl:56
+//line layout.qtpl:57
 	streambottom(qw422016, p)
-//line layout.qtpl:56
+//line layout.qtpl:57
 	qt422016.ReleaseWriter(qw422016)
-//line layout.qtpl:56
+//line layout.qtpl:57
 }
 
-//line layout.qtpl:56
+//line layout.qtpl:57
 func bottom(p Page) string {
-//line layout.qtpl:56
+//line layout.qtpl:57
 	qb422016 := qt422016.AcquireByteBuffer()
-//line layout.qtpl:56
+//line layout.qtpl:57
 	writebottom(qb422016, p)
-//line layout.qtpl:56
+//line layout.qtpl:57
 	qs422016 := string(qb422016.B)
-//line layout.qtpl:56
+//line layout.qtpl:57
 	qt422016.ReleaseByteBuffer(qb422016)
-//line layout.qtpl:56
+//line layout.qtpl:57
 	return qs422016
-//line layout.qtpl:56
+//line layout.qtpl:57
+}
+
+// The ways to plain mode, the page without scripts. The refresh is for browsers
+// whose scripts are off: it needs no click, and no policy forbids it. The link is
+// for those that do not heed it, or heed it only when the page has ended. Neither
+// is in plain mode itself.
+//
+
+//line layout.qtpl:64
+func streamroute(qw422016 *qt422016.Writer, plain string) {
+//line layout.qtpl:64
+	if plain != "" {
+//line layout.qtpl:64
+		qw422016.N().S(`<noscript><meta http-equiv="refresh" content="0;url=`)
+//line layout.qtpl:64
+		qw422016.E().S(plain)
+//line layout.qtpl:64
+		qw422016.N().S(`"></noscript>
+`)
+//line layout.qtpl:65
+	}
+//line layout.qtpl:65
+}
+
+//line layout.qtpl:65
+func writeroute(qq422016 qtio422016.Writer, plain string) {
+//line layout.qtpl:65
+	qw422016 := qt422016.AcquireWriter(qq422016)
+//line layout.qtpl:65
+	streamroute(qw422016, plain)
+//line layout.qtpl:65
+	qt422016.ReleaseWriter(qw422016)
+//line layout.qtpl:65
+}
+
+//line layout.qtpl:65
+func route(plain string) string {
+//line layout.qtpl:65
+	qb422016 := qt422016.AcquireByteBuffer()
+//line layout.qtpl:65
+	writeroute(qb422016, plain)
+//line layout.qtpl:65
+	qs422016 := string(qb422016.B)
+//line layout.qtpl:65
+	qt422016.ReleaseByteBuffer(qb422016)
+//line layout.qtpl:65
+	return qs422016
+//line layout.qtpl:65
+}
+
+//line layout.qtpl:67
+func streamsignpost(qw422016 *qt422016.Writer, plain string) {
+//line layout.qtpl:67
+	if plain != "" {
+//line layout.qtpl:67
+		qw422016.N().S(`<noscript data-ff-live><p><a href="`)
+//line layout.qtpl:67
+		qw422016.E().S(plain)
+//line layout.qtpl:67
+		qw422016.N().S(`">This page without scripts</a></p></noscript>
+`)
+//line layout.qtpl:68
+	}
+//line layout.qtpl:68
+}
+
+//line layout.qtpl:68
+func writesignpost(qq422016 qtio422016.Writer, plain string) {
+//line layout.qtpl:68
+	qw422016 := qt422016.AcquireWriter(qq422016)
+//line layout.qtpl:68
+	streamsignpost(qw422016, plain)
+//line layout.qtpl:68
+	qt422016.ReleaseWriter(qw422016)
+//line layout.qtpl:68
+}
+
+//line layout.qtpl:68
+func signpost(plain string) string {
+//line layout.qtpl:68
+	qb422016 := qt422016.AcquireByteBuffer()
+//line layout.qtpl:68
+	writesignpost(qb422016, plain)
+//line layout.qtpl:68
+	qs422016 := string(qb422016.B)
+//line layout.qtpl:68
+	qt422016.ReleaseByteBuffer(qb422016)
+//line layout.qtpl:68
+	return qs422016
+//line layout.qtpl:68
 }

@@ -32,7 +32,7 @@ func (p Ping) StreamHTML(qw422016 *qt422016.Writer) {
 	streamtop(qw422016, p.Page)
 //line ping.qtpl:9
 	qw422016.N().S(`
-<p><button id="close" type="button" data-close="1">Close the connection</button> <output id="trouble" data-trouble="1"></output></p>
+<p data-ff-live><button id="close" type="button" data-close="1">Close the connection</button> <output id="trouble" data-trouble="1"></output></p>
 <ul id="list" class="events" data-list="message" data-ping="1"></ul>
 `)
 //line ping.qtpl:12
