@@ -651,7 +651,7 @@
   // has loaded would keep the browser's sign of loading on.
   function start() {
     var feed = setting("data-ff-feed");
-    if (feed) { ff.follow(feed); }
+    if (feed) { ff.follow(feed); } else if (!ff.state) { state("done"); }
   }
 
   // A page that is put aside closes its connection, and opens it again when it
