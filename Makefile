@@ -2,6 +2,10 @@
 # them. make generate: write the generated files anew.
 
 ACORN := acorn@8.19.0
+# Each is a program, and its package where that has another name.
+PROGRAMS := chromium firefox-esr WebKitWebDriver:webkit2gtk-driver Xvfb:xvfb \
+	lynx w3m links2 elinks netsurf-fb curl nginx npm node:nodejs
+CLIENTS := demo/clients# a module of its own
 GENERATED := $(wildcard templates/*.qtpl.go) fallback/runtime.min.js
 SCRIPTS := fallback/runtime.js fallback/runtime.min.js templates/site.js
 WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
@@ -10,26 +14,35 @@ WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
 
 test: install fresh format vet es3 race
 
-# Chromium comes from the system's packages, where this user may install them.
+# The programs that tests run come from the system's packages, where this user may
+# install them. RUNLEVEL keeps nginx from being started as a service.
 install:
-	@command -v chromium >/dev/null && exit 0; \
-	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
+	@missing=; \
+	for program in $(PROGRAMS); do \
+		[ -n "$$(PATH=$$PATH:/usr/sbin command -v $${program%:*})" ] || missing="$$missing $${program#*:}"; \
+	done; \
+	if [ -z "$$missing" ]; then \
+		exit 0; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; \
 	elif [ -n "$$CI" ]; then \
-		echo "chromium is missing and cannot be installed here"; exit 1; \
+		echo "missing, and cannot be installed here:$$missing"; exit 1; \
 	else \
-		echo "chromium is missing, so the browser tests will be skipped: install your system's package"; \
+		echo "missing, so the tests that need them will be skipped; install your system's packages:$$missing"; \
 	fi
 
 fresh:
-	@before=$$(cat $(GENERATED) | sha256sum); \
-	$(MAKE) -s generate; \
-	after=$$(cat $(GENERATED) | sha256sum); \
-	[ "$$before" = "$$after" ] || { echo "generated files were stale; they are fresh now: commit them"; exit 1; }
+	@before=$$(cat $(GENERATED) | sha256sum) && \
+	$(MAKE) -s generate && \
+	after=$$(cat templates/*.qtpl.go fallback/runtime.min.js | sha256sum) && \
+	{ [ "$$before" = "$$after" ] || { echo "generated files were stale; they are fresh now: commit them"; exit 1; }; }
+	@unknown=$$(git ls-files --others --exclude-standard -- '*.qtpl.go' '*.min.js'); \
+	[ -z "$$unknown" ] || { echo "generated files that are not committed:" $$unknown; exit 1; }
 	@echo "generated files: fresh"
 
+# qtc tells every file that it compiles; what it says counts only if it fails.
 generate:
-	@go generate ./... 2>/dev/null
+	@output=$$(go generate ./... 2>&1) || { echo "$$output"; exit 1; }
 
 format:
 	@unformatted=$$(gofmt -l $(WRITTEN)); \
@@ -38,6 +51,7 @@ format:
 vet:
 	go vet ./...
 	go tool staticcheck ./...
+	cd $(CLIENTS) && go vet ./... && $$(cd $(CURDIR) && go tool -n staticcheck) ./...
 
 # The browser's scripts are ECMAScript 3.
 es3:
@@ -52,3 +66,4 @@ es3:
 
 race:
 	go test -race ./...
+	cd $(CLIENTS) && go test -race ./...

@@ -91,7 +91,12 @@ func (s *Site) compareStream(req *fasthttp.RequestCtx) {
 
 // compareCounters serves the counters of a comparison.
 func (s *Site) compareCounters(req *fasthttp.RequestCtx) {
-	run := s.runs.find(string(req.QueryArgs().Peek("run")))
+	name := string(req.QueryArgs().Peek("run"))
+	run := s.runs.find(name)
+	if run == nil {
+		stream.Refuse(req, fasthttp.StatusNotFound, fmt.Sprintf("there is no comparison %q now: open /compare", name))
+		return
+	}
 	fallback.ServeFeed(req, run.hub.Feed(countersTopic))
 }
 
@@ -100,10 +105,14 @@ func (s *Site) paneOf(req *fasthttp.RequestCtx) (*run, string, bool) {
 	name := string(req.QueryArgs().Peek("name"))
 	for _, pane := range panes {
 		if pane.Name == name {
-			return s.runs.find(string(req.QueryArgs().Peek("run"))), name, true
+			run := s.runs.find(string(req.QueryArgs().Peek("run")))
+			if run == nil {
+				run = newRun() // which nobody looks at
+			}
+			return run, name, true
 		}
 	}
-	req.Error(fmt.Sprintf("name=%q: it must be job-script, job-sse, feed-script or feed-sse\n", name), fasthttp.StatusBadRequest)
+	stream.Refuse(req, fasthttp.StatusBadRequest, fmt.Sprintf("name=%q: it must be job-script, job-sse, feed-script or feed-sse", name))
 	return nil, "", false
 }
 
@@ -189,14 +198,11 @@ func (r *runs) start(name string) {
 	r.all[name] = newRun()
 }
 
-// find returns the comparison name, or one that nobody looks at.
+// find returns the comparison name, nil if there is none.
 func (r *runs) find(name string) *run {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if found := r.all[name]; found != nil {
-		return found
-	}
-	return newRun()
+	return r.all[name]
 }
 
 func newRun() *run { return &run{requests: make(map[string]int)} }

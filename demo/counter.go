@@ -27,12 +27,12 @@ func (s *Site) counter(req *fasthttp.RequestCtx, page templates.Page) {
 		fallback.ServePage(req, templates.Counter{Page: page}, nil)
 		return
 	}
-	fallback.Serve(req, stream.Response{Transport: stream.SSE{Retry: time.Second}, Source: count})
+	fallback.Serve(req, stream.Response{Transport: stream.SSE{Retry: time.Second}, Source: count, Endless: true})
 }
 
 // count sends a number every second, from the one that the browser needs next.
 func count(ctx context.Context, page *stream.Page) error {
-	for i := page.LastEventID; ; i++ {
+	for i := resume(page, 1<<52); ; i++ {
 		number := stream.Event{ID: i + 1, Update: stream.Emit("", strconv.FormatUint(i, 10))}
 		if err := page.SendEvents(number); err != nil {
 			return err

@@ -68,7 +68,7 @@ func inMemory(t *testing.T, handler fasthttp.RequestHandler) func(context.Contex
 
 func TestNoEventIsLostOrDoubledWhereverTheConnectionIsCut(t *testing.T) {
 	seed := seedOf(t)
-	site := &cutSite{finite: jobFeed(), plans: randomPlans(seed)}
+	site := newCutSite(randomPlans(seed))
 	dial := inMemory(t, site.handler())
 	part := 0
 	for _, f := range []struct {
@@ -80,9 +80,9 @@ func TestNoEventIsLostOrDoubledWhereverTheConnectionIsCut(t *testing.T) {
 			p := part
 			t.Run(f.name+"/"+by.Name(), func(t *testing.T) {
 				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				defer cancel()
 				run := func(i, bytes int) *course {
+					ctx, cancel := context.WithTimeout(t.Context(), patience)
+					defer cancel()
 					rng := random(seed, p+i)
 					c := &course{feed: f.make(rng, p+i), dial: dial}
 					if c.close != nil {
@@ -220,21 +220,16 @@ func (c *course) note(e client.Event) {
 	}
 	c.ids = append(c.ids, e.ID)
 	if c.saw != nil {
-		c.saw(e.ID)
+		c.saw(len(c.ids))
 	}
 }
 
 // check returns an error unless the page has seen each event once, in order, and
 // is what it should be.
 func (c *course) check() error {
-	for i, id := range c.ids {
-		if want := c.first + uint64(i); id != want {
-			return fmt.Errorf("event %d came where %d should be", id, want)
-		}
-	}
-	switch got := look(c.shown); {
-	case len(c.ids) != c.count:
-		return fmt.Errorf("%d events of %d", len(c.ids), c.count)
+	switch want, got := c.feed.ids(), look(c.shown); {
+	case !slices.Equal(c.ids, want):
+		return fmt.Errorf("the events are %d, not %d", c.ids, want)
 	case c.shown.Refused > 0:
 		return fmt.Errorf("%d events were sent though the page had them", c.shown.Refused)
 	case got != c.want:

@@ -14,14 +14,13 @@ import (
 
 // A feed is what a page follows in these tests, and what it is in the end.
 type feed struct {
-	url   string       // of the feed
-	page  string       // of a page that brings the same updates itself
-	shell string       // the document before the first update, up to its last end tag
-	first uint64       // the id of the first event
-	count int          // of the events
-	want  string       // what the page looks like in the end
-	saw   func(uint64) // told the id of each event that the page applies; may be nil
-	close func()       // ends what publishes; may be nil
+	url   string          // of the feed
+	page  string          // of a page that brings the same updates itself
+	shell string          // the document before the first update, up to its last end tag
+	want  string          // what the page looks like in the end
+	ids   func() []uint64 // of all its events, in order
+	saw   func(n int)     // told how many events the page has applied; may be nil
+	close func()          // ends what publishes; may be nil
 }
 
 // A cutSite is a site with pages that follow a feed in their own response.
@@ -31,6 +30,12 @@ type cutSite struct {
 	plans  []plan
 }
 
+func newCutSite(plans []plan) *cutSite {
+	s := &cutSite{finite: jobFeed(), plans: plans}
+	s.Hub.MaxTopics = -1
+	return s
+}
+
 func (s *cutSite) handler() fasthttp.RequestHandler {
 	pages := s.Handler()
 	return func(req *fasthttp.RequestCtx) {
@@ -38,8 +43,8 @@ func (s *cutSite) handler() fasthttp.RequestHandler {
 			pages(req)
 			return
 		}
-		topic := string(req.QueryArgs().Peek("topic"))
-		stream.ServePage(req, view(cutShell), s.Hub.Feed(topic).Follow)
+		topics := strings.Split(string(req.QueryArgs().Peek("topics")), ",")
+		stream.ServePage(req, view(cutShell), s.Hub.Feed(topics...).Follow)
 	}
 }
 
@@ -54,92 +59,111 @@ func jobFeed() feed {
 	url := fmt.Sprintf("/demo/job?n=%d&size=%d&delay=0s", n, size)
 	var shell strings.Builder
 	templates.Job{N: n, Size: size, Delay: "0s"}.WriteHTML(&shell)
-	f := feed{url: url, page: url, shell: strings.TrimSpace(shell.String()), first: 1, count: n}
+	f := feed{url: url, page: url, shell: strings.TrimSpace(shell.String())}
 	var updates []stream.Update
+	var ids []uint64
 	for i := range n {
+		ids = append(ids, uint64(i+1))
 		updates = append(updates, stream.Append("log", templates.JobLine{Text: jobText(uint64(i+1), size)}))
 	}
 	f.want = expected(f.shell, updates)
+	f.ids = func() []uint64 { return ids }
 	return f
 }
 
-// hubFeed returns the feed of a topic of its own, which updates are to be
-// published to.
-func (s *cutSite) hubFeed(topic string, p plan) feed {
-	place := s.Hub.Feed(topic)
+// A publication is updates on their way into topics of a hub.
+type publication struct {
+	hub    *stream.Hub
+	topics []string
+	ids    []uint64 // of the events so far
+}
+
+// publish publishes u to a topic that rng chooses.
+func (p *publication) publish(u stream.Update, rng *rand.Rand) {
+	id, _ := p.hub.Publish(p.topics[rng.IntN(len(p.topics))], u)
+	p.ids = append(p.ids, id)
+}
+
+func (p *publication) end() {
+	for _, topic := range p.topics {
+		p.hub.End(topic)
+	}
+}
+
+// feed returns the feed of the topics as they stand now, which comes to want.
+func (p *publication) feed(want string) feed {
+	place, topics := p.hub.Feed(p.topics...), strings.Join(p.topics, ",")
 	return feed{
-		url:   "/feeds/" + topic + "?" + place.Query(),
-		page:  "/page?topic=" + topic + "&" + place.Query(),
+		url:   "/feeds/" + topics + "?" + place.Query(),
+		page:  "/page?topics=" + topics + "&" + place.Query(),
 		shell: cutShell,
-		first: place.After + 1,
-		count: len(p.updates),
-		want:  p.want,
+		want:  want,
+		ids:   func() []uint64 { return p.ids },
 	}
 }
 
 // replayed returns the feed of a topic that has ended.
 func (s *cutSite) replayed(rng *rand.Rand, part int) feed {
-	topic := fmt.Sprint("replayed", part)
-	plan := s.plan(rng)
-	f := s.hubFeed(topic, plan)
+	p, plan := &publication{hub: &s.Hub, topics: []string{fmt.Sprint("replayed", part)}}, s.plan(rng)
+	f := p.feed(plan.want)
 	for _, u := range plan.updates {
-		s.Hub.Publish(topic, u)
+		p.publish(u, rng)
 	}
-	s.Hub.End(topic)
+	p.end()
 	return f
 }
 
-// live returns the feed of a topic that is published to while it is followed,
-// now and then only when the page has caught up.
+// live returns the feed of two topics that are published to while they are
+// followed, now and then only when the page has caught up.
 func (s *cutSite) live(rng *rand.Rand, part int) feed {
-	topic := fmt.Sprint("live", part)
-	plan := s.plan(rng)
-	f := s.hubFeed(topic, plan)
-	seen := place{id: f.first - 1}
+	p, plan := &publication{hub: &s.Hub, topics: []string{fmt.Sprint("a", part), fmt.Sprint("b", part)}}, s.plan(rng)
+	f := p.feed(plan.want)
+	var seen place
 	f.saw = seen.reach
 	rng = random(rng.Uint64(), part)
 	var publishing sync.WaitGroup
 	publishing.Go(func() {
 		for i, u := range plan.updates {
 			if rng.IntN(8) == 0 {
-				seen.await(f.first + uint64(rng.IntN(i+1)) - 1)
+				seen.await(rng.IntN(i + 1))
 			}
-			s.Hub.Publish(topic, u)
+			p.publish(u, rng)
 		}
-		s.Hub.End(topic)
+		p.end()
 	})
-	f.close = func() { seen.reach(1 << 53); publishing.Wait() }
+	f.ids = func() []uint64 { publishing.Wait(); return p.ids }
+	f.close = func() { seen.reach(len(plan.updates)); publishing.Wait() }
 	return f
 }
 
-// A place is how far a page has come, which can be waited for.
+// A place is how many events a page has seen, which can be waited for.
 type place struct {
 	mu    sync.Mutex // guards the rest
-	id    uint64
-	moved chan struct{} // closed when id changes; nil if nobody waits
+	seen  int
+	moved chan struct{} // closed when seen grows; nil if nobody waits
 }
 
-func (p *place) reach(id uint64) {
+func (p *place) reach(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.id = max(p.id, id)
+	p.seen = max(p.seen, n)
 	if p.moved != nil {
 		close(p.moved)
 		p.moved = nil
 	}
 }
 
-func (p *place) await(id uint64) {
-	for moved := p.until(id); moved != nil; moved = p.until(id) {
+func (p *place) await(n int) {
+	for moved := p.until(n); moved != nil; moved = p.until(n) {
 		<-moved
 	}
 }
 
-// until returns what is closed when the place changes, nil if id is reached.
-func (p *place) until(id uint64) <-chan struct{} {
+// until returns what is closed when the place changes, nil if n is reached.
+func (p *place) until(n int) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.id >= id {
+	if p.seen >= n {
 		return nil
 	}
 	if p.moved == nil {

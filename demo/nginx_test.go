@@ -119,7 +119,7 @@ func dialTo(address string) func(context.Context) (net.Conn, error) {
 }
 
 func TestUpdatesPassNginxOneByOne(t *testing.T) {
-	site := &cutSite{}
+	site := newCutSite(nil)
 	listen := nginx(t, serve(t, site.handler()))
 	for _, by := range append(transports(), &client.Script{}) {
 		for _, gzip := range []bool{false, true} {
@@ -141,7 +141,7 @@ func TestUpdatesPassNginxOneByOne(t *testing.T) {
 // been seen.
 func oneByOne(ctx context.Context, site *cutSite, topic string, browser client.Client, by client.Transport) error {
 	const count = 20
-	feed := site.hubFeed(topic, plan{})
+	feed := (&publication{hub: &site.Hub, topics: []string{topic}}).feed("")
 	seen := 0
 	publish := func(client.Event) {
 		if seen == count {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"foreverframe/stream"
+
 	"github.com/valyala/fasthttp"
 )
 
@@ -49,7 +51,7 @@ func (q *query) fail(format string, args ...any) {
 // refused answers req with 400 if a parameter was wrong.
 func (q *query) refused(req *fasthttp.RequestCtx) bool {
 	if q.err != nil {
-		req.Error(q.err.Error()+"\n", fasthttp.StatusBadRequest)
+		stream.Refuse(req, fasthttp.StatusBadRequest, q.err.Error())
 	}
 	return q.err != nil
 }

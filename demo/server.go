@@ -5,11 +5,19 @@ import (
 	"fmt"
 	"time"
 
+	"foreverframe/stream"
+
 	"github.com/valyala/fasthttp"
 )
 
-// maxBody is the size in bytes of the largest body of a request.
-const maxBody = 1 << 20
+// The largest sizes in bytes of what the site takes: a request's first line and
+// headers, the body of a publication, and any body. The last is larger, so that
+// who sends a little too much gets an answer and not a closed connection.
+const (
+	maxHead = 16 << 10
+	maxBody = 1 << 20
+	maxRead = 8 << 20
+)
 
 // Server returns a server of the site, which has yet to listen.
 func (s *Site) Server() *fasthttp.Server {
@@ -17,7 +25,8 @@ func (s *Site) Server() *fasthttp.Server {
 		Name:               "foreverframe",
 		Handler:            s.Handler(),
 		ErrorHandler:       badRequest,
-		MaxRequestBodySize: maxBody,
+		MaxRequestBodySize: maxRead,
+		ReadBufferSize:     maxHead,
 		ReadTimeout:        30 * time.Second,
 		IdleTimeout:        2 * time.Minute,
 		CloseOnShutdown:    true,
@@ -28,10 +37,10 @@ func (s *Site) Server() *fasthttp.Server {
 func badRequest(req *fasthttp.RequestCtx, err error) {
 	switch {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		req.Error(fmt.Sprintf("the body is too large: send at most %d bytes\n", maxBody), fasthttp.StatusRequestEntityTooLarge)
+		stream.Refuse(req, fasthttp.StatusRequestEntityTooLarge, fmt.Sprintf("the body is too large: send at most %d bytes", maxRead))
 	case errors.As(err, new(*fasthttp.ErrSmallBuffer)):
-		req.Error("the headers are too large\n", fasthttp.StatusRequestHeaderFieldsTooLarge)
+		stream.Refuse(req, fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request line and the headers are too large: send at most %d bytes", maxHead))
 	default:
-		req.Error("the request cannot be read\n", fasthttp.StatusBadRequest)
+		stream.Refuse(req, fasthttp.StatusBadRequest, "the request cannot be read as HTTP: check its first line, its headers and its length")
 	}
 }

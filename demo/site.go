@@ -140,7 +140,7 @@ func (s *Site) feed(req *fasthttp.RequestCtx) {
 	topics := strings.Split(topic(req), ",")
 	for _, name := range topics {
 		if stream.CheckTopic(name) == nil && !s.Hub.Has(name) && !slices.Contains(ownTopics, name) {
-			req.Error(fmt.Sprintf("there is no feed %q now: publish to it first, with POST /feeds/%s\n", name, name), fasthttp.StatusNotFound)
+			stream.Refuse(req, fasthttp.StatusNotFound, fmt.Sprintf("there is no feed %q now: publish to it first, with POST /feeds/%s", name, name))
 			return
 		}
 	}
@@ -213,16 +213,25 @@ func asset(contentType string, body []byte) fasthttp.RequestHandler {
 }
 
 func notFound(req *fasthttp.RequestCtx) {
-	req.Error(fmt.Sprintf("there is no page %q: / lists what there is\n", req.Path()), fasthttp.StatusNotFound)
+	stream.Refuse(req, fasthttp.StatusNotFound, fmt.Sprintf("there is no page %q: / lists what there is", req.Path()))
 }
 
 func methodNotAllowed(req *fasthttp.RequestCtx) {
-	req.Error(fmt.Sprintf("%s is not for %q: use %s\n", req.Method(), req.Path(), req.Response.Header.Peek(fasthttp.HeaderAllow)), fasthttp.StatusMethodNotAllowed)
+	stream.Refuse(req, fasthttp.StatusMethodNotAllowed, fmt.Sprintf("%s is not for %q: use %s", req.Method(), req.Path(), req.Response.Header.Peek(fasthttp.HeaderAllow)))
 }
 
 func panicked(req *fasthttp.RequestCtx, value any) {
 	slog.Error("handler", "page", string(req.Path()), "err", fmt.Sprintf("panic: %v\n%s", value, debug.Stack()))
-	req.Error("the server made a mistake\n", fasthttp.StatusInternalServerError)
+	stream.Refuse(req, fasthttp.StatusInternalServerError, "the server made a mistake")
+}
+
+// resume returns the number of the last event that the browser of page has seen,
+// 0 if it says one that there cannot be.
+func resume(page *stream.Page, most uint64) uint64 {
+	if page.LastEventID > most {
+		return 0
+	}
+	return page.LastEventID
 }
 
 // wait waits for d, and reports false at once when ctx is done.

@@ -72,7 +72,7 @@ func TestWrongInputIsToldWhatWouldBeRight(t *testing.T) {
 		{"POST", "/feeds/log", "{}", []string{"Authorization", "Bearer key"}, 415, "text/plain or application/json"},
 		{"POST", "/feeds/log", "{}", authorized, 400, `send {"action"`},
 		{"POST", "/feeds/log", `{"action":"explode","target":"x","html":""}`, authorized, 400, "must be one of append"},
-		{"POST", "/feeds/log", strings.Repeat("x", maxBody+1), authorized, 413, "at most 1048576 bytes"},
+		{"POST", "/feeds/log", `{"data":"` + strings.Repeat("x", maxBody) + `"}`, authorized, 413, "at most 1048576 bytes"},
 		{"POST", "/feeds/log", "{\"data\":\"1\"}\n{}", append([]string{"Content-Type", "application/x-ndjson"}, authorized[:2]...), 400, "line 2 has fields"},
 		{"POST", "/feeds/log", `{"data":"x"}`, append([]string{"Idempotency-Key", "a b"}, authorized...), 400, "visible ASCII"},
 		{"POST", "/feeds/log", `{"data":"` + strings.Repeat("x", 256<<10) + `"}`, authorized, 413, "it may have at most 262144"},

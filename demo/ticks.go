@@ -34,20 +34,20 @@ func (s *Site) tick(req *fasthttp.RequestCtx, page templates.Page) {
 		fallback.ServePage(req, templates.Ticks{Page: page, Before: s.ticks.before()}, nil)
 		return
 	}
-	fallback.Serve(req, stream.Response{Source: s.tickTock})
+	fallback.Serve(req, stream.Response{Source: s.tickTock, Endless: true})
 }
 
 // tickTock sends ticks until it has sent enough, and remembers a visitor who
 // does not wait for that.
 func (s *Site) tickTock(ctx context.Context, page *stream.Page) error {
-	for i := page.LastEventID; i < allTicks; i++ {
+	for i := resume(page, allTicks); i < allTicks; i++ {
 		if !wait(ctx, time.Second) {
 			if errors.Is(context.Cause(ctx), stream.ErrClientGone) {
 				s.ticks.left(i, time.Now())
 			}
 			return nil
 		}
-		if i == sentTicks {
+		if i >= sentTicks {
 			return nil
 		}
 		text := "The 中文 time is: " + time.Now().Format("2006-01-02 15:04:05.000000")

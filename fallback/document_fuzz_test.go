@@ -150,3 +150,19 @@ func TestADocumentIsTheSameInPieces(t *testing.T) {
 		}
 	}
 }
+
+// However it is cut, a document is sent whole, and has no script.
+func FuzzADocumentInPieces(f *testing.F) {
+	for _, text := range documents {
+		f.Add(text, uint(len(text)/3), uint(len(text)/2))
+	}
+	f.Fuzz(func(t *testing.T, text string, i, j uint) {
+		i %= uint(len(text) + 1)
+		j = i + j%(uint(len(text))-i+1)
+		parse(t, text)
+		sent := sendInPieces(text[:i], text[i:j], text[j:])
+		if !strings.HasSuffix(sent, "</html>") && !strings.HasSuffix(sent, "-->") {
+			t.Errorf("%q, cut at %d and %d, is sent as %q", text, i, j, sent)
+		}
+	})
+}

@@ -191,6 +191,8 @@
 
   function begin() {
     choice = allowed();
+    beat = +setting("data-ff-beat") || beat;
+    patience = Math.min(patience, beat * 2);
     if (!choice.length) { return state("failed"); }
     watch = window.setInterval(guard, 1000);
     state("connecting");
@@ -228,26 +230,18 @@
     road = null;
   }
 
-  // allowed returns the roads that the browser and the page allow, the one that
-  // worked last first.
+  // setting returns an attribute of the body.
+  function setting(name) { return document.body && document.body.getAttribute(name); }
+
+  // allowed returns the roads that the browser and the page allow, from the one
+  // on that worked last.
   function allowed() {
-    var body = document.body, names = body && body.getAttribute("data-ff-transports"), all, i, before = store("ff-transport");
-    beat = +(body && body.getAttribute("data-ff-beat")) || beat;
-    patience = Math.min(patience, beat * 2);
-    all = names ? names.split(/[ ,]+/) : ["sse", "frame", "poll"];
-    if (!window.EventSource) { all = without(all, "sse"); }
-    for (i = 0; i < all.length; i++) {
-      if (all[i] === before) { return all.slice(i); }
+    var names = (setting("data-ff-transports") || "sse frame poll").split(/[ ,]+/), worked = store("ff-transport"), all = [], i;
+    for (i = 0; i < names.length; i++) {
+      if (names[i] === worked) { all = []; }
+      if (roads.hasOwnProperty(names[i]) && (names[i] !== "sse" || window.EventSource)) { all.push(names[i]); }
     }
     return all;
-  }
-
-  function without(all, name) {
-    var rest = [], i;
-    for (i = 0; i < all.length; i++) {
-      if (all[i] !== name) { rest.push(all[i]); }
-    }
-    return rest;
   }
 
   // address returns the feed's URL with the page's place and what else is asked.
@@ -264,6 +258,7 @@
     heard = 0;
     opened = now();
     ff.transport = name;
+    if (ff.state === "waiting") { state("connecting"); }
     function current(f) {
       return function (a, b, c, d) { if (mine === run) { f(a, b, c, d); } };
     }
@@ -291,6 +286,7 @@
 
   function receive(action, target, html, id) {
     var before = last;
+    if (!watch) { return; } // a listener has closed the page
     if (ends[action]) { return finish(action); }
     if (action === "again") { return connect(); }
     if (!fresh(id)) { return; }
@@ -656,25 +652,23 @@
   // The page. It names its feed on its body. A frame that opens before the page
   // has loaded would keep the browser's sign of loading on.
   function start() {
-    var feed = document.body && document.body.getAttribute("data-ff-feed");
+    var feed = setting("data-ff-feed");
     if (feed) { ff.follow(feed); }
   }
 
   // A page that is put aside closes its connection, and opens it again when it
   // comes back: some browsers would bring back a dead one.
-  function aside() {
-    if (watch) {
-      start.back = ff.state;
-      stop(ff.state);
-    }
+  function hide() {
+    aside = !!watch;
+    stop(ff.state);
   }
 
-  function back(event) {
-    if (event.persisted && start.back) {
-      start.back = "";
-      begin();
-    }
+  function show(event) {
+    if (event.persisted && aside) { begin(); }
+    aside = false;
   }
+
+  var aside = false; // and was connected before
 
   // A link that turns out to be a download, or to have no content, silently
   // kills the streams of the page in some browsers.
@@ -694,8 +688,8 @@
   window.ff = ff;
   if (window.addEventListener) {
     window.addEventListener("load", start, false);
-    window.addEventListener("pagehide", aside, false);
-    window.addEventListener("pageshow", back, false);
+    window.addEventListener("pagehide", hide, false);
+    window.addEventListener("pageshow", show, false);
     window.addEventListener("online", online, false);
     document.addEventListener("click", clicked, false);
   } else {

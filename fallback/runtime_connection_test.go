@@ -66,7 +66,7 @@ func TestAPageTriesSSEThenFramesThenPolling(t *testing.T) {
 		poll.send(word(6), word(7))
 		tab.asks("poll", "7")
 		tab.is(text, "6 7 ")
-		tab.is("states", "connecting,waiting,open")
+		tab.is("states", "connecting,waiting,connecting,waiting,connecting,open")
 	})
 }
 
@@ -90,7 +90,7 @@ func TestABrowserOfOldTakesWhatItHas(t *testing.T) {
 
 func TestThePageChoosesItsRoads(t *testing.T) {
 	both(t, func(t *testing.T, b *browser) {
-		for roads, kind := range map[string]string{"frame,poll": "frame", "poll": "poll", "sse": "sse", "poll sse": "poll"} {
+		for roads, kind := range map[string]string{"frame,poll": "frame", "poll": "poll", "sse": "sse", "poll, sse": "poll", " websocket constructor frame ": "frame"} {
 			b.open(feed.with(`data-ff-transports="`+roads+`"`)).asks(kind, "5")
 		}
 	})
@@ -98,9 +98,11 @@ func TestThePageChoosesItsRoads(t *testing.T) {
 
 func TestAPageWithoutARoadFails(t *testing.T) {
 	both(t, func(t *testing.T, b *browser) {
-		tab := b.open(feed.with(`data-ff-transports="sse"`).without("EventSource"))
-		tab.asksNothing()
-		tab.is("states", "failed")
+		for _, roads := range []string{"sse", "websocket"} {
+			tab := b.open(feed.with(`data-ff-transports="` + roads + `"`).without("EventSource"))
+			tab.asksNothing()
+			tab.is("states", "failed")
+		}
 	})
 }
 
@@ -488,6 +490,23 @@ func TestAPageThatIsClosedStaysClosed(t *testing.T) {
 	})
 }
 
+func TestAListenerMayCloseThePageAsSoonAsItIsOpen(t *testing.T) {
+	for _, road := range []string{"sse", "frame", "poll"} {
+		both(t, func(t *testing.T, b *browser) {
+			tab := b.open(feed.with(`data-ff-transports="` + road + `"`))
+			tab.run(`ff.on("state", function (s) { if (s === "open") { ff.close(); } })`)
+			r := tab.asks(road, "5")
+			if road == "frame" {
+				r.begin()
+			}
+			r.send(word(6), again, word(7))
+			tab.is("states", "connecting,open,closed")
+			tab.is(text, "")
+			tab.asksNothing()
+		})
+	}
+}
+
 func TestAListenerMayCloseThePageInTheMiddleOfABatch(t *testing.T) {
 	for _, road := range []string{"sse", "frame", "poll"} {
 		for _, hidden := range []bool{false, true} {
@@ -617,7 +636,7 @@ func TestAPageThatIsOnlineAgainConnectsAtOnce(t *testing.T) {
 		tab.fire("online")
 		b.pass(10 * time.Second)
 		tab.asks("sse", "5")
-		tab.is("states", "connecting,waiting,open")
+		tab.is("states", "connecting,waiting,connecting,open")
 	})
 }
 

@@ -45,17 +45,17 @@ func serve(req *fasthttp.RequestCtx, r stream.Response, at place) {
 	vary(req, fasthttp.HeaderAccept)
 	name, err := choose(req, offers(r)...)
 	if err != nil {
-		req.Error(err.Error()+"\n", refusal(req))
+		stream.Refuse(req, refusal(req), err.Error())
 		return
 	}
 	beat, err := seconds(req, "beat", 0, maxBeat)
 	if err != nil {
-		req.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
 	wait, err := seconds(req, "wait", defaultWait, maxWait)
 	if err != nil {
-		req.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
 	if beat > 0 {
@@ -139,16 +139,16 @@ func vary(req *fasthttp.RequestCtx, header string) {
 func ServeFeed(req *fasthttp.RequestCtx, feed stream.Feed) {
 	switch err := feed.Err(); {
 	case errors.Is(err, stream.ErrTopics):
-		req.Error(err.Error()+"\n", fasthttp.StatusTooManyRequests)
+		stream.Refuse(req, fasthttp.StatusTooManyRequests, err.Error())
 		req.Response.Header.Set(fasthttp.HeaderRetryAfter, "60")
 		return
 	case err != nil:
-		req.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
 	if after := req.QueryArgs().Peek("after"); len(after) > 0 {
 		if _, err := strconv.ParseUint(string(after), 10, 64); err != nil {
-			req.Error(fmt.Sprintf("after=%q: it must be the id of an event, or 0 for all that is kept\n", after), fasthttp.StatusBadRequest)
+			stream.Refuse(req, fasthttp.StatusBadRequest, fmt.Sprintf("after=%q: it must be the id of an event, or 0 for all that is kept", after))
 			return
 		}
 	}

@@ -12,6 +12,9 @@
 // function, apply(action, target, html), puts it into the page, whatever the
 // road was.
 //
+// A transport for those without scripts is a Composer: page and updates become
+// one Document, which leaves in its own order.
+//
 // A Response is one such stream from its first byte to its last. It writes on
 // fasthttp's connection goroutine, one write for all that is ready.
 //

@@ -81,6 +81,7 @@ type Page struct {
 	out       io.Writer
 	conn      net.Conn // for the deadline; nil means none
 	cancel    context.CancelCauseFunc
+	server    context.Context // ends when the server begins to shut down
 	log       *slog.Logger
 	path      string // of the request, for the log
 

@@ -116,7 +116,7 @@ func (p *Publisher) End(req *fasthttp.RequestCtx, topic string) {
 	switch {
 	case !ok:
 	case !p.Hub.Has(topic):
-		req.Error(fmt.Sprintf("there is no topic %q\n", topic), fasthttp.StatusNotFound)
+		Refuse(req, fasthttp.StatusNotFound, fmt.Sprintf("there is no topic %q", topic))
 	default:
 		p.Hub.End(topic)
 		req.SetStatusCode(fasthttp.StatusNoContent)
@@ -151,7 +151,7 @@ func refuse(req *fasthttp.RequestCtx, err error) {
 	case errors.Is(err, ErrTopics):
 		r.status, r.wait = fasthttp.StatusTooManyRequests, topicsWait
 	}
-	req.Error(err.Error()+"\n", r.status)
+	Refuse(req, r.status, err.Error())
 	if r.wait > 0 {
 		req.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(r.wait.Seconds()))))
 	}
@@ -170,7 +170,7 @@ func (p *Publisher) key(req *fasthttp.RequestCtx) (key string, ok bool) {
 	if found >= 0 && bytes.EqualFold(scheme, []byte("Bearer")) && p.Keys[found] != "" {
 		return p.Keys[found], true
 	}
-	req.Error("publishing needs the header \"Authorization: Bearer KEY\" with a key of this server: see --publish-key, or what it printed at its start\n", fasthttp.StatusUnauthorized)
+	Refuse(req, fasthttp.StatusUnauthorized, "publishing needs the header \"Authorization: Bearer KEY\" with a key of this server: see --publish-key, or what it printed at its start")
 	req.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, "Bearer")
 	return "", false
 }

@@ -24,6 +24,10 @@ type Response struct {
 	Shell View
 	// Source sends the updates. Nil means that there are none.
 	Source Source
+	// Endless says that Source has no end of its own, so that it has to end
+	// when the server begins to shut down. Others may go on until they are
+	// done. A Feed that is followed ends in any case.
+	Endless bool
 	// After is the page's LastEventID.
 	After uint64
 	// Flush is the policy for updates and for the text of the shell.
@@ -226,7 +230,11 @@ func (w *headWriter) Write(b []byte) (int, error) {
 
 // run serves the stream to w and returns its page when it has ended.
 func (s *session) run(w io.Writer) *Page {
-	ctx, cancel := context.WithCancelCause(s.server)
+	begin := context.Background()
+	if s.Endless {
+		begin = s.server
+	}
+	ctx, cancel := context.WithCancelCause(begin)
 	page := &Page{
 		LastEventID: s.After,
 		transport:   s.Transport,
@@ -235,6 +243,7 @@ func (s *session) run(w io.Writer) *Page {
 		out:         w,
 		conn:        s.conn,
 		cancel:      cancel,
+		server:      s.server,
 		limit:       s.Limit,
 		once:        s.Wait > 0,
 		log:         s.logger(),
@@ -247,11 +256,14 @@ func (s *session) run(w io.Writer) *Page {
 	timeout := orDefault(s.WriteTimeout, defaultWriteTimeout)
 	defer func() {
 		page.close()
-		if s.conn != nil && page.err == ErrEnded {
+		switch {
+		case s.conn == nil:
+		case page.err == ErrEnded:
 			s.conn.SetWriteDeadline(time.Now().Add(timeout)) // for the end, which fasthttp writes
+		default:
+			page.cut() // no end for what is not whole
 		}
 	}()
-	defer watchClose(s.conn, page.gone)()
 	page.start(timeout, orDefault(s.Heartbeat, defaultHeartbeat))
 	if s.Wait > 0 {
 		defer time.AfterFunc(s.Wait, page.conclude).Stop()
@@ -274,6 +286,7 @@ func (s *session) play(ctx context.Context, page *Page) (err error) {
 	if s.Source == nil {
 		return nil
 	}
+	defer watchClose(s.conn, page.gone)() // a client that has sent its last word still gets the shell
 	return s.Source(ctx, page)
 }
 
@@ -295,6 +308,7 @@ func (s *session) finish(ctx context.Context, page *Page, err error) {
 	page.end(ctx, err)
 	panicked := errors.As(err, new(*PanicError))
 	switch {
+	case err == nil && s.Source == nil:
 	case err == nil && ctx.Err() == nil:
 		page.say(ActionDone)
 	case errors.Is(err, ErrGap):

@@ -79,7 +79,7 @@ func (p Index) StreamHTML(qw422016 *qt422016.Writer) {
 //line index.qtpl:23
 			qw422016.E().S(d.Page.Wire)
 //line index.qtpl:23
-			qw422016.N().S(`">the wire</a>`)
+			qw422016.N().S(`" rel="nofollow">the wire</a>`)
 //line index.qtpl:23
 		}
 //line index.qtpl:23

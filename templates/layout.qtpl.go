@@ -202,7 +202,7 @@ func streambottom(qw422016 *qt422016.Writer, p Page) {
 //line layout.qtpl:51
 		qw422016.E().S(p.Wire)
 //line layout.qtpl:51
-		qw422016.N().S(`" target="_blank">show the wire</a>: the same response, as text</dd>`)
+		qw422016.N().S(`" target="_blank" rel="nofollow">show the wire</a>: the same response, as text</dd>`)
 //line layout.qtpl:51
 	}
 //line layout.qtpl:51

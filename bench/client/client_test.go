@@ -104,7 +104,7 @@ func TestADocumentChangesAsInABrowser(t *testing.T) {
 		{"before", "b", "<i>before</i>"},
 		{"after", "a", "\r\nafter"},
 		{"replace", "b", `<p id="b" class=new>new</p>`},
-		{"inner", "a", "x\x00y"},
+		{"inner", "a", "x\x00y<i title=\"a\x00b\"></i>"},
 		{"append", "rows", "<tr><td>1"},
 		{"attr", "b", "title\nline 1\n\"2\""},
 		{"attr", "b", "TITLE\nagain"},
@@ -114,7 +114,7 @@ func TestADocumentChangesAsInABrowser(t *testing.T) {
 			t.Errorf("%v: %v", u, err)
 		}
 	}
-	want := "<div id=\"log\">start &lt;<p id=\"a\">x\x00y</p>\nafter<i>before</i><p id=\"b\" class=\"new\" title=\"again\">new</p><table><tbody id=\"rows\"><tr><td>1</td></tr></tbody></table><i>end</i></div>"
+	want := "<div id=\"log\">start &lt;<p id=\"a\">x\x00y<i title=\"a\x00b\"></i></p>\nafter<i>before</i><p id=\"b\" class=\"new\" title=\"again\">new</p><table><tbody id=\"rows\"><tr><td>1</td></tr></tbody></table><i>end</i></div>"
 	if got := d.HTML("log"); got != want || d.Title() != "a </title>" || d.Text("b") != "new" {
 		t.Errorf("the document is %q, its title %q, b %q", got, d.Title(), d.Text("b"))
 	}

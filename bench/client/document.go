@@ -116,11 +116,20 @@ func insert(parent, next, context *node, content string) {
 // nul stands for NUL, which HTML cannot hold, while it is parsed.
 const nul = "\ufdd0"
 
+// restore puts NUL back into n and all that it holds.
 func restore(n *node) {
+	restoreOne(n)
 	for c := range n.Descendants() {
-		if c.Type == html.TextNode {
-			c.Data = strings.ReplaceAll(c.Data, nul, "\x00")
-		}
+		restoreOne(c)
+	}
+}
+
+func restoreOne(n *node) {
+	if n.Type == html.TextNode {
+		n.Data = strings.ReplaceAll(n.Data, nul, "\x00")
+	}
+	for i := range n.Attr {
+		n.Attr[i].Val = strings.ReplaceAll(n.Attr[i].Val, nul, "\x00")
 	}
 }
 
