@@ -33,11 +33,11 @@ func TestEveryDemoReachesItsEnd(t *testing.T) {
 	for path, end := range ends {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			tab := open(t, chromium, "")
-			tab.visit(address + path)
-			tab.until(end)
-			tab.screenshot(strings.NewReplacer("/", "_", "?", "_").Replace(path))
-			tab.quiet()
+			tab := chromium.Open(t, "")
+			tab.Visit(address + path)
+			tab.Until(end)
+			tab.Screenshot(strings.NewReplacer("/", "_", "?", "_").Replace(path))
+			tab.Quiet()
 		})
 	}
 }
@@ -59,43 +59,43 @@ func TestFeedsRunOverTheFrameWithoutEventSource(t *testing.T) {
 	for path, end := range ends {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			tab := open(t, chromium, noEventSource)
-			tab.visit(address + path)
-			tab.until(end)
-			tab.quiet()
+			tab := chromium.Open(t, noEventSource)
+			tab.Visit(address + path)
+			tab.Until(end)
+			tab.Quiet()
 		})
 	}
 }
 
 func TestCloseButtonEndsTheStream(t *testing.T) {
 	address := serveSite(t, &Site{})
-	tab := open(t, browser(t), "")
-	tab.visit(address + "/demo/ping")
-	tab.until("ff.state == 'open'")
-	tab.value("document.getElementById('close').click()")
-	tab.until("ff.state == 'closed' && /closed/.test(document.getElementById('trouble').textContent)")
-	tab.quiet()
+	tab := browser(t).Open(t, "")
+	tab.Visit(address + "/demo/ping")
+	tab.Until("ff.state == 'open'")
+	tab.Value("document.getElementById('close').click()")
+	tab.Until("ff.state == 'closed' && /closed/.test(document.getElementById('trouble').textContent)")
+	tab.Quiet()
 }
 
 func TestTheNextVisitorSeesThatTheOneBeforeLeft(t *testing.T) {
 	address := serveSite(t, &Site{})
 	chromium := browser(t)
-	first := open(t, chromium, "")
-	first.visit(address + "/demo/ticks")
-	first.until("document.querySelectorAll('#list li').length >= 2")
-	first.visit("about:blank")
-	next := open(t, chromium, "")
-	next.visit(address + "/demo/ticks")
-	next.until("/The visitor before left after [0-9]+ ticks/.test(document.getElementById('before').textContent) || (location.reload(), false)")
-	next.quiet()
+	first := chromium.Open(t, "")
+	first.Visit(address + "/demo/ticks")
+	first.Until("document.querySelectorAll('#list li').length >= 2")
+	first.Visit("about:blank")
+	next := chromium.Open(t, "")
+	next.Visit(address + "/demo/ticks")
+	next.Until("/The visitor before left after [0-9]+ ticks/.test(document.getElementById('before').textContent) || (location.reload(), false)")
+	next.Quiet()
 }
 
 func TestTheWireIsShownAsText(t *testing.T) {
 	address := serveSite(t, &Site{})
-	tab := open(t, browser(t), "")
-	tab.visit(address + "/demo/echo?text=%3C/script%3E&wire=1")
-	tab.until(`document.contentType == "text/plain" && document.body.textContent.indexOf('ff("inner","out","\\u0026lt;/script\\u0026gt;")') > 0`)
-	if !strings.Contains(tab.value("document.body.textContent"), `ff("done"`) {
+	tab := browser(t).Open(t, "")
+	tab.Visit(address + "/demo/echo?text=%3C/script%3E&wire=1")
+	tab.Until(`document.contentType == "text/plain" && document.body.textContent.indexOf('ff("inner","out","\\u0026lt;/script\\u0026gt;")') > 0`)
+	if !strings.Contains(tab.Value("document.body.textContent"), `ff("done"`) {
 		t.Error("the wire does not show the end")
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"foreverframe/stream"
-
-	"github.com/chromedp/cdproto/emulation"
 )
 
 // plainPages are the paths of all pages of the site, with what each shows.
@@ -87,14 +85,14 @@ func TestWithoutScriptsABrowserIsLedToPlainMode(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			tab := open(t, chromium, "")
-			call(tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-			tab.visit(address + path)
-			tab.until("document.readyState == 'complete' && /[?&]transport=plain/.test(location.search) && " + end)
-			if left := tab.value("document.querySelectorAll('script, noscript, [data-ff-feed], [data-ff-live]').length"); left != "0" {
+			tab := chromium.Open(t, "")
+			tab.WithoutScripts()
+			tab.Visit(address + path)
+			tab.Until("document.readyState == 'complete' && /[?&]transport=plain/.test(location.search) && " + end)
+			if left := tab.Value("document.querySelectorAll('script, noscript, [data-ff-feed], [data-ff-live]').length"); left != "0" {
 				t.Errorf("%s elements of scripts are left", left)
 			}
-			tab.quiet()
+			tab.Quiet()
 		})
 	}
 }
@@ -102,9 +100,9 @@ func TestWithoutScriptsABrowserIsLedToPlainMode(t *testing.T) {
 // The refresh is heeded when the page has ended; the link is there at once.
 func TestWithoutScriptsAPageHasALinkToPlainMode(t *testing.T) {
 	address := serveSite(t, &Site{})
-	tab := open(t, browser(t), "")
-	call(tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-	tab.visit(address + "/demo/job?n=2&delay=1m")
-	tab.until("document.querySelector('body a[href*=\"transport=plain\"]')")
-	tab.quiet()
+	tab := browser(t).Open(t, "")
+	tab.WithoutScripts()
+	tab.Visit(address + "/demo/job?n=2&delay=1m")
+	tab.Until("document.querySelector('body a[href*=\"transport=plain\"]')")
+	tab.Quiet()
 }

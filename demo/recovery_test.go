@@ -61,16 +61,16 @@ func TestAPageSurvivesARestartOfItsServer(t *testing.T) {
 			s := &server{t: t, handler: site.Handler()}
 			s.start()
 			want := line(site, 0)
-			tab := open(t, browser(t), before)
-			tab.visit("http://" + s.address + "/demo/log")
-			tab.until("ff.state == 'open'")
+			tab := browser(t).Open(t, before)
+			tab.Visit("http://" + s.address + "/demo/log")
+			tab.Until("ff.state == 'open'")
 			for i := range 3 {
 				want += line(site, 1+2*i)
 				s.stop()
-				tab.until("ff.state == 'waiting'")
+				tab.Until("ff.state == 'waiting'")
 				want += line(site, 2+2*i) // while nobody is connected
 				s.start()
-				tab.until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
+				tab.Until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
 			}
 		})
 	}
@@ -90,9 +90,9 @@ func TestAPageSurvivesAnAnswerOf503(t *testing.T) {
 		pages(req)
 	})
 	want := line(site, 1)
-	tab := open(t, browser(t), "")
-	tab.visit(address + "/demo/log")
-	tab.until(fmt.Sprintf("document.getElementById('lines').textContent == %q && ff.transport == 'sse'", want))
+	tab := browser(t).Open(t, "")
+	tab.Visit(address + "/demo/log")
+	tab.Until(fmt.Sprintf("document.getElementById('lines').textContent == %q && ff.transport == 'sse'", want))
 }
 
 // A page whose place is lost loads itself again, once, and has all that is kept.
@@ -101,17 +101,17 @@ func TestAPageReloadsWhenEventsAreMissing(t *testing.T) {
 	s := &server{t: t, handler: first.Handler()}
 	s.start()
 	want := line(first, 1)
-	tab := open(t, browser(t), "")
-	tab.visit("http://" + s.address + "/demo/log")
-	tab.until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
-	tab.value("window.before = true")
+	tab := browser(t).Open(t, "")
+	tab.Visit("http://" + s.address + "/demo/log")
+	tab.Until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
+	tab.Value("window.before = true")
 	s.stop()
 
 	second := &Site{} // knows nothing of the first one's events
 	s.handler = second.Handler()
 	want = line(second, 2)
 	s.start()
-	tab.until(fmt.Sprintf("!window.before && document.getElementById('lines').textContent == %q", want))
+	tab.Until(fmt.Sprintf("!window.before && document.getElementById('lines').textContent == %q", want))
 }
 
 func TestAPageIsToldThatItsFeedHasEnded(t *testing.T) {
@@ -119,15 +119,15 @@ func TestAPageIsToldThatItsFeedHasEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			site := &Site{Keys: []string{"key"}}
 			address := serveSite(t, site)
-			tab := open(t, browser(t), before)
-			tab.visit(address + "/demo/log")
-			tab.until("ff.state == 'open'")
+			tab := browser(t).Open(t, before)
+			tab.Visit(address + "/demo/log")
+			tab.Until("ff.state == 'open'")
 			if answer, _ := ask(t, "DELETE", address+"/feeds/log", "", "Authorization", "Bearer key"); answer.StatusCode != http.StatusNoContent {
 				t.Fatal(answer.Status)
 			}
-			tab.until("ff.state == 'done'")
-			tab.visit(address + "/demo/log")
-			tab.until("ff.state == 'done'")
+			tab.Until("ff.state == 'done'")
+			tab.Visit(address + "/demo/log")
+			tab.Until("ff.state == 'done'")
 		})
 	}
 }
@@ -137,12 +137,12 @@ func TestAPageThatComesBackGoesOn(t *testing.T) {
 	site := &Site{}
 	address := serveSite(t, site)
 	want := line(site, 1)
-	tab := open(t, browser(t), "")
-	tab.visit(address + "/demo/log")
-	tab.until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
-	tab.visit(address + "/healthz")
-	tab.until("document.body.textContent.indexOf('ok') == 0")
+	tab := browser(t).Open(t, "")
+	tab.Visit(address + "/demo/log")
+	tab.Until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
+	tab.Visit(address + "/healthz")
+	tab.Until("document.body.textContent.indexOf('ok') == 0")
 	want += line(site, 2)
-	tab.value("history.back()")
-	tab.until(fmt.Sprintf("ff.state == 'open' && document.getElementById('lines').textContent == %q", want))
+	tab.Value("history.back()")
+	tab.Until(fmt.Sprintf("ff.state == 'open' && document.getElementById('lines').textContent == %q", want))
 }

@@ -45,18 +45,18 @@ func TestAPageBehindAProxyThatHoldsStreamsPolls(t *testing.T) {
 			t.Parallel()
 			var hub stream.Hub
 			proxied := swallower(t, serve(t, func(req *fasthttp.RequestCtx) { lively(req, hub.Feed("x")) }))
-			tab := open(t, chromium, before)
-			tab.visit(proxied + "/")
-			tab.until("ff.state")
+			tab := chromium.Open(t, before)
+			tab.Visit(proxied + "/")
+			tab.Until("ff.state")
 			want := ""
 			for i := range 5 {
 				text := fmt.Sprintf("%d;", i)
 				hub.Publish("x", stream.Append("log", stream.Text(text)))
 				want += text
-				tab.until(fmt.Sprintf("document.getElementById('log').textContent == %q", want))
+				tab.Until(fmt.Sprintf("document.getElementById('log').textContent == %q", want))
 			}
-			tab.until("ff.transport == 'poll' && ff.state == 'open'")
-			tab.quiet()
+			tab.Until("ff.transport == 'poll' && ff.state == 'open'")
+			tab.Quiet()
 		})
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	"foreverframe/fallback"
+	"foreverframe/fallback/browsertest"
 	"foreverframe/stream"
 	"foreverframe/templates"
 
-	"github.com/chromedp/chromedp"
 	"github.com/valyala/fasthttp"
 )
 
@@ -35,20 +35,24 @@ func TestTwentyTabsShareOneConnection(t *testing.T) {
 	}
 
 	const count = 20
-	chromium := browser(t)
-	var tabs []*tab
+	var tabs []*browsertest.Tab
 	want := ""
 	for i := range count {
-		tab := openTab(t, chromium, "")
-		tab.visit(address + "/demo/log")
-		tab.until("window.ff && ff.state == 'open'")
+		var tab *browsertest.Tab
+		if i == 0 {
+			tab = browser(t).Open(t, "")
+		} else {
+			tab = tabs[0].Beside()
+		}
+		tab.Visit(address + "/demo/log")
+		tab.Until("window.ff && ff.state == 'open'")
 		tabs = append(tabs, tab)
 		publish(i)
 		want += fmt.Sprintf("%d;\n", i)
 	}
-	shows := func(tab *tab) {
+	shows := func(tab *browsertest.Tab) {
 		t.Helper()
-		tab.until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
+		tab.Until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
 	}
 	for _, tab := range tabs {
 		shows(tab)
@@ -59,7 +63,7 @@ func TestTwentyTabsShareOneConnection(t *testing.T) {
 
 	leader := -1
 	for i, tab := range tabs {
-		if tab.value("ff.transport") != "tab" {
+		if tab.Value("ff.transport") != "tab" {
 			leader = i
 		}
 	}
@@ -67,13 +71,13 @@ func TestTwentyTabsShareOneConnection(t *testing.T) {
 		t.Fatal("no tab has the connection")
 	}
 	publish(count)
-	chromedp.Cancel(tabs[leader].ctx)
+	tabs[leader].Close()
 	publish(count + 1)
 	want += fmt.Sprintf("%d;\n%d;\n", count, count+1)
 	for i, tab := range tabs {
 		if i != leader {
 			shows(tab)
-			tab.quiet()
+			tab.Quiet()
 		}
 	}
 	if opened.Load() != 2 {

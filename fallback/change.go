@@ -12,8 +12,10 @@ import (
 // This file is updates of what has not been sent: the actions of runtime.js, on
 // nodes.
 
-// apply makes an update, or puts its content at the end.
+// apply makes an update, or puts its content at the end. Without scripts no
+// document can hold NUL, which U+FDD0 stands for: a parser drops it.
 func (d *document) apply(u stream.Update) {
+	u.HTML = strings.ReplaceAll(u.HTML, "\ufdd0", "")
 	switch u.Action {
 	case stream.ActionEmit, stream.ActionReload:
 		return

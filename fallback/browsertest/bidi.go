@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -86,9 +87,13 @@ func (b *bidi) read(listen func(method string, event bidiEvent)) {
 
 // call calls a command and puts what it answers into result, unless that is nil.
 func (b *bidi) call(method string, params object, result any) error {
+	return b.callWithin(Patience, method, params, result)
+}
+
+func (b *bidi) callWithin(patience time.Duration, method string, params object, result any) error {
 	id, answer := b.wait()
 	defer b.forget(id)
-	ctx, cancel := context.WithTimeout(b.ctx, Patience)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	command, err := json.Marshal(object{"id": id, "method": method, "params": params})
 	if err != nil {

@@ -91,9 +91,9 @@ func TestTabsAreApartUnlessTheyAreOpenedBesideAnother(t *testing.T) {
 		if got := beside.Value("localStorage.getItem('key') + planted"); got != "valueplanted" {
 			t.Errorf("a tab beside has %q", got)
 		}
-		beside.Close()
-		if got := first.Value("document.title"); got != "endless" {
-			t.Errorf("the first tab is now %q", got)
+		first.Close()
+		if got := beside.Value("document.title"); got != "endless" {
+			t.Errorf("the tab that is left is %q", got)
 		}
 	})
 }

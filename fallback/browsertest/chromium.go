@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 )
 
@@ -58,41 +61,56 @@ func (c *chromium) close() {
 }
 
 func (c *chromium) open(before string) (page, error) {
-	ctx, stop := chromedp.NewContext(c.ctx, chromedp.WithNewBrowserContext())
-	return newChromiumPage(ctx, stop, before)
+	made, err := chromedp.CallBrowser(c.ctx, target.CreateBrowserContext, target.CreateBrowserContextParams{})
+	if err != nil {
+		return nil, err
+	}
+	return (&chromiumProfile{chromium: c, id: made.BrowserContextID, before: before}).tab()
+}
+
+// A chromiumProfile is the cookies, storage and connections of some tabs.
+type chromiumProfile struct {
+	chromium *chromium
+	id       cdp.BrowserContextID
+	before   string
+	tabs     atomic.Int32 // that are open
 }
 
 // A chromiumPage is a tab of Chromium, which tells all that it complains of.
 type chromiumPage struct {
-	ctx    context.Context
-	stop   func()
-	before string
+	ctx     context.Context
+	stop    func()
+	profile *chromiumProfile
 
 	mu  sync.Mutex // guards all
 	all []string   // complaints
 }
 
-func newChromiumPage(ctx context.Context, stop func(), before string) (page, error) {
-	p := &chromiumPage{ctx: ctx, stop: stop, before: before}
+func (f *chromiumProfile) tab() (page, error) {
+	ctx, stop := chromedp.NewContext(f.chromium.ctx, chromedp.WithExistingBrowserContext(f.id))
+	f.tabs.Add(1)
+	p := &chromiumPage{ctx: ctx, profile: f}
+	p.stop = sync.OnceFunc(func() {
+		stop()
+		if f.tabs.Add(-1) == 0 {
+			chromedp.CallBrowser(f.chromium.ctx, target.DisposeBrowserContext, target.DisposeBrowserContextParams{BrowserContextID: f.id})
+		}
+	})
 	err := chromedp.Listen(ctx, p.listen)
 	if err == nil {
 		_, err = call(p, log.Enable, cdp.Empty{})
 	}
 	if err == nil {
-		_, err = call(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: before})
+		_, err = call(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: f.before})
 	}
 	if err != nil {
-		stop()
+		p.close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// beside opens a child, which chromedp does in the browser context of its parent.
-func (p *chromiumPage) beside() (page, error) {
-	ctx, stop := chromedp.NewContext(p.ctx)
-	return newChromiumPage(ctx, stop, p.before)
-}
+func (p *chromiumPage) beside() (page, error) { return p.profile.tab() }
 
 func (p *chromiumPage) close() { p.stop() }
 
@@ -112,6 +130,11 @@ func (p *chromiumPage) visit(url string) error {
 	if err == nil && result.ErrorText != "" {
 		err = errors.New(result.ErrorText)
 	}
+	return err
+}
+
+func (p *chromiumPage) withoutScripts() error {
+	_, err := call(p, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	return err
 }
 

@@ -172,10 +172,17 @@ func (f *firefox) open(before string) (page, error) {
 // errors.
 const tellViolations = `addEventListener("securitypolicyviolation", function (e) { console.error("policy: " + e.violatedDirective + " " + e.blockedURI) });`
 
+// tab opens a tab, at the third try at the latest: once in some hundred times
+// Firefox does not answer.
 func (f *firefox) tab(user string) (page, error) {
 	p := &firefoxPage{firefox: f, user: user}
-	err := f.bidi.call("browsingContext.create", object{"type": "tab", "userContext": user}, p)
-	return p, err
+	var err error
+	for range 3 {
+		if err = f.bidi.callWithin(Patience/3, "browsingContext.create", object{"type": "tab", "userContext": user}, p); err == nil {
+			return p, nil
+		}
+	}
+	return nil, err
 }
 
 // A firefoxPage is a tab of Firefox.

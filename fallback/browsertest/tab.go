@@ -31,6 +31,19 @@ func (b *Tab) Beside() *Tab {
 	return newTab(b.t, page)
 }
 
+// WithoutScripts makes the pages that follow run no scripts; Value and Until
+// still do. Only Chromium can.
+func (b *Tab) WithoutScripts() {
+	b.t.Helper()
+	page, ok := b.page.(*chromiumPage)
+	if !ok {
+		b.t.Fatal("this browser cannot do without scripts")
+	}
+	if err := page.withoutScripts(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // Visit begins to load url and returns when the first of it is there, not when
 // all is: that may never be.
 func (b *Tab) Visit(url string) {
