@@ -15,7 +15,10 @@ import (
 func expected(shell string, updates []stream.Update) string {
 	page := &client.Page{Document: client.NewDocument(shell)}
 	for _, u := range updates {
-		if slices.Contains([]string{stream.ActionAttr, stream.ActionTitle, stream.ActionEmit}, u.Action) {
+		switch u.Action {
+		case stream.ActionTitle, stream.ActionEmit:
+			u.HTML = strings.ReplaceAll(lineFeeds.Replace(u.HTML), "\x00", "\ufffd")
+		case stream.ActionAttr:
 			u.HTML = lineFeeds.Replace(u.HTML)
 		}
 		page.Apply(client.Event{Action: u.Action, Target: u.Target, HTML: u.HTML})
@@ -23,7 +26,8 @@ func expected(shell string, updates []stream.Update) string {
 	return look(page)
 }
 
-// lineFeeds makes of text what every reader gets: a line feed for each line end.
+// lineFeeds makes of what is no HTML what every reader gets: a line feed for each
+// line end.
 var lineFeeds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 const cutShell = "<!doctype html><title>t</title><div id=log></div>"

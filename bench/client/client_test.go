@@ -107,14 +107,14 @@ func TestADocumentChangesAsInABrowser(t *testing.T) {
 		{"inner", "a", "x\x00y<i title=\"a\x00b\"></i>"},
 		{"append", "rows", "<tr><td>1"},
 		{"attr", "b", "title\nline 1\n\"2\""},
-		{"attr", "b", "TITLE\nagain"},
+		{"attr", "b", "TITLE\nagain\ufdd0"},
 		{"title", "", "a </title>"},
 	} {
 		if err := d.Apply(u.action, u.target, u.html); err != nil {
 			t.Errorf("%v: %v", u, err)
 		}
 	}
-	want := "<div id=\"log\">start &lt;<p id=\"a\">x\x00y<i title=\"a\x00b\"></i></p>\nafter<i>before</i><p id=\"b\" class=\"new\" title=\"again\">new</p><table><tbody id=\"rows\"><tr><td>1</td></tr></tbody></table><i>end</i></div>"
+	want := "<div id=\"log\">start &lt;<p id=\"a\">x\x00y<i title=\"a\x00b\"></i></p>\nafter<i>before</i><p id=\"b\" class=\"new\" title=\"again\x00\">new</p><table><tbody id=\"rows\"><tr><td>1</td></tr></tbody></table><i>end</i></div>"
 	if got := d.HTML("log"); got != want || d.Title() != "a </title>" || d.Text("b") != "new" {
 		t.Errorf("the document is %q, its title %q, b %q", got, d.Title(), d.Text("b"))
 	}

@@ -113,7 +113,7 @@ func insert(parent, next, context *node, content string) {
 	}
 }
 
-// nul stands for NUL, which HTML cannot hold, while it is parsed.
+// nul stands for NUL on the wire and while HTML, which cannot hold it, is parsed.
 const nul = "\ufdd0"
 
 // restore puts NUL back into n and all that it holds.
