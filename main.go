@@ -39,12 +39,12 @@ type serveCommand struct {
 	MaxTopics  int           `help:"Largest number of topics; less than 0 means any." default:"10000" env:"FOREVERFRAME_MAX_TOPICS"`
 	Rate       float64       `help:"Events a second that each key may publish; 0 means any number." default:"0" env:"FOREVERFRAME_RATE"`
 	Burst      int           `help:"Events that each key may publish at once; 0 means those of one second." default:"0" env:"FOREVERFRAME_BURST"`
-	Drain      time.Duration `help:"Time for open pages to finish when the server ends." default:"10s" env:"FOREVERFRAME_DRAIN"`
+	Drain      time.Duration `help:"Longest time until the process ends after SIGTERM; open streams are told to end at once." default:"10s" env:"FOREVERFRAME_DRAIN"`
 }
 
 type pipeCommand struct {
 	serveCommand
-	Title string `help:"Title of the page." default:"log"`
+	Title string `help:"Title of the page." default:"log" env:"FOREVERFRAME_TITLE"`
 }
 
 func main() {

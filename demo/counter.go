@@ -27,7 +27,7 @@ func (s *Site) counter(req *fasthttp.RequestCtx, page templates.Page) {
 		fallback.ServePage(req, templates.Counter{Page: page}, nil)
 		return
 	}
-	fallback.Serve(req, stream.Response{Transport: stream.SSE{Retry: time.Second}, Source: count, Endless: true})
+	fallback.Serve(req, stream.Response{Transport: stream.SSE{Retry: time.Second}, Source: count})
 }
 
 // count sends a number every second, from the one that the browser needs next.

@@ -155,7 +155,7 @@ func measureCPU(ctx context.Context) (r templates.Reading, err error) {
 	return templates.Reading{Value: fmt.Sprintf("%.0f %%", shares[0]), Share: int(shares[0]), Note: "of all processors"}, nil
 }
 
-// inBytes returns n in the largest unit that leaves a whole number.
+// inBytes returns n in the largest unit that leaves at least one.
 func inBytes(n uint64) string {
 	units := []string{"bytes", "KB", "MB", "GB", "TB"}
 	v := float64(n)

@@ -22,7 +22,7 @@ var helloPage = templates.Page{
 }
 
 func (s *Site) hello(req *fasthttp.RequestCtx, page templates.Page) {
-	fallback.ServePage(req, templates.Hello{Page: page}, spell)
+	fallback.Serve(req, stream.Response{Shell: templates.Hello{Page: page}, Source: spell})
 }
 
 // spell replaces the text of #data by the letters of hello.

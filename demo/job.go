@@ -30,9 +30,9 @@ func (s *Site) job(req *fasthttp.RequestCtx, page templates.Page) {
 		return
 	}
 	url := fmt.Sprintf("/demo/job?n=%d&size=%d&delay=%s", n, size, delay)
-	shell := templates.Job{Nonce: page.Nonce, Plain: page.Plain, N: n, Size: size, Delay: delay.String(), Other: url + "&follow=1"}
+	shell := templates.Job{Nonce: page.Nonce, Plain: page.Plain, N: n, Size: size, Delay: delay.String(), Other: url + "&follow=1", Wire: url + "&wire=1"}
 	if req.QueryArgs().Has("follow") && !fallback.WantsPlain(req) {
-		shell.Feed, shell.Other = url, url
+		shell.Feed, shell.Other, shell.Wire = url, url, url+"&transport=sse&wire=1"
 		fallback.ServePage(req, shell, nil)
 		return
 	}

@@ -2,10 +2,12 @@ package demo
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"errors"
 	"io"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"foreverframe/fallback"
 	"foreverframe/stream"
@@ -40,24 +42,61 @@ func (s *Site) log(req *fasthttp.RequestCtx, page templates.Page) {
 }
 
 // Pipe publishes the lines of r to the page of the log until r ends or ctx is
-// done; it notices the latter with the next line. A line of more than 16 KB is
-// broken.
+// done; it notices the latter with the next line. Lines that are there together
+// leave together, at most fifty times a second, so that a program that writes
+// without end is read at a pace that browsers can follow. A line of more than
+// 16 KB is broken.
 func (s *Site) Pipe(ctx context.Context, r io.Reader) error {
 	lines := bufio.NewReaderSize(r, maxLine)
 	for ctx.Err() == nil {
-		line, err := lines.ReadSlice('\n')
-		if len(line) > 0 {
-			text := strings.TrimRight(string(line), "\r\n")
-			if _, err := s.Hub.Publish(logTopic, stream.Append("lines", templates.Line{Text: text})); err != nil {
+		text, err := readLines(lines)
+		for line := range strings.Lines(text) {
+			if _, err := s.Hub.Publish(logTopic, stream.Append("lines", templates.Line{Text: strings.TrimRight(line, "\r\n")})); err != nil {
 				return err
 			}
 		}
 		switch {
 		case err == io.EOF:
 			return nil
-		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
+		case err != nil:
 			return err
+		case lines.Buffered() > 0:
+			wait(ctx, 20*time.Millisecond)
 		}
 	}
 	return nil
+}
+
+// readLines reads a line, and what else is there by then up to the end of a line.
+// A line that is longer than the reader's buffer is broken between characters.
+func readLines(r *bufio.Reader) (string, error) {
+	for need := 1; ; need = r.Buffered() + 1 {
+		_, err := r.Peek(min(need, r.Size()))
+		there, _ := r.Peek(r.Buffered())
+		end := bytes.LastIndexByte(there, '\n') + 1
+		switch {
+		case end > 0:
+		case err != nil && len(there) == 0:
+			return "", err
+		case err != nil:
+			end = len(there)
+		case len(there) == r.Size():
+			end = wholeCharacters(there)
+		default:
+			continue
+		}
+		text := string(there[:end])
+		r.Discard(end)
+		return text, nil
+	}
+}
+
+// wholeCharacters returns the length of text without a character that is cut.
+func wholeCharacters(text []byte) int {
+	for end := len(text); end > len(text)-utf8.UTFMax; end-- {
+		if c, size := utf8.DecodeLastRune(text[:end]); c != utf8.RuneError || size > 1 {
+			return end
+		}
+	}
+	return len(text) // it is not UTF-8
 }

@@ -29,7 +29,7 @@ func (s *Site) ping(req *fasthttp.RequestCtx, page templates.Page) {
 		fallback.ServePage(req, templates.Ping{Page: page}, nil)
 		return
 	}
-	fallback.Serve(req, stream.Response{Source: pings, Endless: true, Heartbeat: 500 * time.Millisecond})
+	fallback.Serve(req, stream.Response{Source: pings, Heartbeat: 500 * time.Millisecond})
 }
 
 // pings sends a ping every second, and a message after every one to ten of them.

@@ -169,7 +169,7 @@ func TestOnlyAllowedOriginsReadWithCookies(t *testing.T) {
 func TestThePipeShowsLinesToThoseWhoComeLate(t *testing.T) {
 	site := &Site{}
 	address := serveSite(t, site)
-	input := "first\r\nsecond <b>\n" + strings.Repeat("x", maxLine+10) + "\nlast without an end"
+	input := "first\r\nsecond <b>\n" + strings.Repeat("x", maxLine+10) + "\n" + strings.Repeat("x", maxLine-1) + "中文\nlast without an end"
 	if err := site.Pipe(t.Context(), strings.NewReader(input)); err != nil {
 		t.Fatal(err)
 	}
@@ -181,12 +181,12 @@ func TestThePipeShowsLinesToThoseWhoComeLate(t *testing.T) {
 	lines := bufio.NewScanner(answer.Body)
 	lines.Buffer(nil, 2*maxLine)
 	var got []string
-	for len(got) < 5 && lines.Scan() {
+	for len(got) < 7 && lines.Scan() {
 		if text, ok := strings.CutPrefix(lines.Text(), "data: <span>"); ok {
 			got = append(got, text)
 		}
 	}
-	want := []string{"first", "second &lt;b&gt;", strings.Repeat("x", maxLine), strings.Repeat("x", 10), "last without an end"}
+	want := []string{"first", "second &lt;b&gt;", strings.Repeat("x", maxLine), strings.Repeat("x", 10), strings.Repeat("x", maxLine-1), "中文", "last without an end"}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("the lines are %.100q, not %.100q", got, want)
 	}

@@ -27,7 +27,7 @@ func (s *Site) spinner(req *fasthttp.RequestCtx, page templates.Page) {
 		fallback.ServePage(req, templates.Spinner{Page: page}, nil)
 		return
 	}
-	fallback.Serve(req, stream.Response{Source: spin, Endless: true})
+	fallback.Serve(req, stream.Response{Source: spin})
 }
 
 // spin sends a turn of the spinner every tenth of a second.

@@ -34,7 +34,7 @@ func (s *Site) tick(req *fasthttp.RequestCtx, page templates.Page) {
 		fallback.ServePage(req, templates.Ticks{Page: page, Before: s.ticks.before()}, nil)
 		return
 	}
-	fallback.Serve(req, stream.Response{Source: s.tickTock, Endless: true})
+	fallback.Serve(req, stream.Response{Source: s.tickTock})
 }
 
 // tickTock sends ticks until it has sent enough, and remembers a visitor who

@@ -27,8 +27,15 @@ func PageTransport(req *fasthttp.RequestCtx) stream.Transport {
 }
 
 // ServePage is stream.ServePage for every client: the page is in plain mode where
-// WantsPlain says so.
+// WantsPlain says so. Another transport than "script" and "plain" gets 400: a page
+// whose source can be sent over others as well is for Serve.
 func ServePage(req *fasthttp.RequestCtx, shell stream.View, source stream.Source) {
+	if req.QueryArgs().Has("transport") {
+		if _, err := choose(req, transportScript, transportPlain); err != nil {
+			stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
+			return
+		}
+	}
 	stream.Response{Transport: PageTransport(req), Shell: shell, Source: source}.Serve(req)
 }
 

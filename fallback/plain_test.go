@@ -425,15 +425,9 @@ func TestAFollowedFeedIsWhatIsKept(t *testing.T) {
 			t.Errorf("%s: %s %s, not %s", path, answer.Status, body, want)
 		}
 	}
-	if answer, body := ask("/feed"); body != string(shell)+"<script nonce=\""+nonce(answer)+"\">ff(\"done\",\"\",\"\");ff()\n</script>" {
+	if _, body := ask("/feed"); body != string(shell) {
 		t.Errorf("with scripts it is %s", body)
 	}
-}
-
-func nonce(answer *http.Response) string {
-	_, rest, _ := strings.Cut(answer.Header.Get("Content-Security-Policy"), "'nonce-")
-	nonce, _, _ := strings.Cut(rest, "'")
-	return nonce
 }
 
 func TestClientsWithoutScriptsGetPlainMode(t *testing.T) {

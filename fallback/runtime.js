@@ -445,7 +445,6 @@
 
     function close() {
       delete ff.frames[key];
-      element.onload = null;
       // A frame that is removed by its own script would take the script with it.
       window.setTimeout(function () { remove(element); }, 0);
     }
@@ -614,7 +613,6 @@
     function lead() {
       if (leading || left) { return; }
       leading = true;
-      held = null;
       connect();
     }
 
@@ -632,7 +630,7 @@
 
     return {
       leads: function () { return leading; },
-      say: function (what) { if (leading) { channel.postMessage(what); } },
+      say: function (what) { channel.postMessage(what); },
       // A leader that says nothing any more may be frozen: then each for itself.
       guard: function () { if (now() - news > 5 * beat * 1000) { lead(); } },
       leave: function () {
@@ -653,7 +651,7 @@
   // has loaded would keep the browser's sign of loading on.
   function start() {
     var feed = setting("data-ff-feed");
-    if (feed) { ff.follow(feed); }
+    if (feed) { ff.follow(feed); } else if (!ff.state) { state("done"); }
   }
 
   // A page that is put aside closes its connection, and opens it again when it
@@ -663,8 +661,8 @@
     stop(ff.state);
   }
 
-  function show(event) {
-    if (event.persisted && aside) { begin(); }
+  function show() {
+    if (aside) { begin(); }
     aside = false;
   }
 

@@ -146,6 +146,15 @@ func TestATabCatchesUpAgainAfterARefusal(t *testing.T) {
 		tab.asks("probe", "5").send(word(6), word(7), done)
 		tab.is(text, "6 7 ")
 		tab.is("ff.state", "done")
+
+		closed := b.open(shared)
+		b.pass(joining)
+		closed.asks("probe", "5").refuse(503)
+		closed.run("ff.close()")
+		b.pass(time.Minute / 2)
+		if n := len(closed.requests); n != 1 {
+			t.Errorf("the closed tab has asked %d times", n)
+		}
 	})
 }
 
@@ -217,6 +226,10 @@ func TestASilentLeaderIsLeft(t *testing.T) {
 		leader := b.open(shared)
 		r := leader.begins("sse", "5")
 		tabs := []*tab{b.join(shared, "5"), b.join(shared, "5")}
+		for range 20 {
+			b.pass(15 * time.Second)
+			r.beat()
+		}
 		leader.call("freeze")
 		b.pass(70 * time.Second)
 		for _, tab := range tabs {
@@ -234,6 +247,8 @@ func TestASilentLeaderIsLeft(t *testing.T) {
 		for _, tab := range tabs {
 			tab.is(text, "6 7 8 ")
 		}
+		tabs[1].open()[0].end()
+		tabs[0].is("ff.state", "open")
 		leader.close()
 		tabs[0].asks("sse", "5") // and gets the lock
 	})

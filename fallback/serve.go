@@ -58,6 +58,10 @@ func serve(req *fasthttp.RequestCtx, r stream.Response, at place) {
 		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
+	if err := checkPlace(req); err != nil {
+		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
+		return
+	}
 	if beat > 0 {
 		r.Heartbeat = beat
 	}
@@ -107,6 +111,16 @@ func refusal(req *fasthttp.RequestCtx) int {
 	return fasthttp.StatusNotAcceptable
 }
 
+// checkPlace returns an error if the query's "after" is no place. A Last-Event-ID
+// that is none is a gap: an EventSource would give up at a refusal.
+func checkPlace(req *fasthttp.RequestCtx) error {
+	after := req.QueryArgs().Peek("after")
+	if _, err := strconv.ParseUint(string(after), 10, 64); err != nil && len(after) > 0 {
+		return fmt.Errorf("after=%q: it must be the id of an event, or 0 for all that is kept", after)
+	}
+	return nil
+}
+
 // seconds returns the time that the query gives by name.
 func seconds(req *fasthttp.RequestCtx, name string, otherwise, most time.Duration) (time.Duration, error) {
 	text := string(req.QueryArgs().Peek(name))
@@ -145,12 +159,6 @@ func ServeFeed(req *fasthttp.RequestCtx, feed stream.Feed) {
 	case err != nil:
 		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
 		return
-	}
-	if after := req.QueryArgs().Peek("after"); len(after) > 0 {
-		if _, err := strconv.ParseUint(string(after), 10, 64); err != nil {
-			stream.Refuse(req, fasthttp.StatusBadRequest, fmt.Sprintf("after=%q: it must be the id of an event, or 0 for all that is kept", after))
-			return
-		}
 	}
 	last := stream.LastEventID(req)
 	finished := feed.Ended() && !req.QueryArgs().Has("after") && (last == 0 || last >= feed.After)

@@ -23,8 +23,9 @@
 //   - Order: whoever follows a topic, or several as one feed, sees the events in
 //     one order, each once, also over several connections, or is told to reload.
 //   - Isolation: a slow or dead browser costs its own memory only, bounded, and
-//     is cut off when it does not take a write in time. A panic in an author's
-//     code or template ends one stream.
+//     is cut off when it does not take a write in time. A panic in a Source,
+//     a slot or a template ends one stream; a goroutine that a Source starts by
+//     itself has to recover by itself, so let Page.Fill start it.
 //   - Lifetimes: a stream ends when its Source returns, the browser leaves, a
 //     write misses its deadline or the server shuts down. Then its context is
 //     done, and when Serve's stream has ended nothing of it is left.

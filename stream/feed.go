@@ -36,9 +36,6 @@ func (f Feed) Follow(ctx context.Context, page *Page) error {
 	if page.document != nil {
 		return f.sendKept(page, after)
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	defer context.AfterFunc(page.server, func() { stop(context.Cause(page.server)) })()
 	for events, err := range f.hub.Subscribe(ctx, after, f.Topics...) {
 		if errors.Is(err, ErrGap) {
 			page.SendEvents(Event{ID: f.hub.Feed(f.Topics...).After, Update: Reload()})

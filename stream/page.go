@@ -81,7 +81,6 @@ type Page struct {
 	out       io.Writer
 	conn      net.Conn // for the deadline; nil means none
 	cancel    context.CancelCauseFunc
-	server    context.Context // ends when the server begins to shut down
 	log       *slog.Logger
 	path      string // of the request, for the log
 
@@ -117,7 +116,8 @@ type Stats struct {
 // Send sends u.
 func (p *Page) Send(u Update) error { return p.SendEvents(Event{Update: u}) }
 
-// SendEvents sends events in one batch, so that they leave together.
+// SendEvents sends events in one batch, so that they leave together; many of
+// them leave in pieces of the size that the flush policy has.
 func (p *Page) SendEvents(events ...Event) error {
 	for _, e := range events {
 		if err := e.Check(); err != nil {

@@ -24,20 +24,17 @@ type Response struct {
 	Shell View
 	// Source sends the updates. Nil means that there are none.
 	Source Source
-	// Endless says that Source has no end of its own, so that it has to end
-	// when the server begins to shut down. Others may go on until they are
-	// done. A Feed that is followed ends in any case.
-	Endless bool
 	// After is the page's LastEventID.
 	After uint64
 	// Flush is the policy for updates and for the text of the shell.
 	Flush Flush
 	// WriteTimeout is how long one write may take before the browser is cut
 	// off; it is measured coarsely, by half of itself. Zero means 5 s. It
-	// stands in the place of the server's own WriteTimeout.
+	// stands in the place of the server's own WriteTimeout. It must not be
+	// less than zero.
 	WriteTimeout time.Duration
-	// Heartbeat is the longest silence of the stream. Zero means 15 s, less
-	// than zero means for ever.
+	// Heartbeat is the longest silence of the stream, but for that of a view
+	// while it renders. Zero means 15 s, less than zero means for ever.
 	Heartbeat time.Duration
 	// Limit bounds a stream of events with ids: when it is reached, the browser
 	// is told to connect again, and goes on where it is. The zero value is no
@@ -204,11 +201,10 @@ func (s *session) WriteTo(w io.Writer) (int64, error) {
 func serveUntilClose(req *fasthttp.RequestCtx, serve func(w io.Writer)) {
 	header := &req.Response.Header
 	header.SetContentLength(untilClose)
-	head := append([]byte(nil), header.Header()...)
 	req.HijackSetNoResponse(true)
-	req.Hijack(func(conn net.Conn) {
+	req.Hijack(func(conn net.Conn) { // req lives until this returns, and has what was set after Serve
 		defer conn.Close()
-		serve(&headWriter{head, conn})
+		serve(&headWriter{append([]byte(nil), header.Header()...), conn})
 	})
 }
 
@@ -230,11 +226,7 @@ func (w *headWriter) Write(b []byte) (int, error) {
 
 // run serves the stream to w and returns its page when it has ended.
 func (s *session) run(w io.Writer) *Page {
-	begin := context.Background()
-	if s.Endless {
-		begin = s.server
-	}
-	ctx, cancel := context.WithCancelCause(begin)
+	ctx, cancel := context.WithCancelCause(s.server)
 	page := &Page{
 		LastEventID: s.After,
 		transport:   s.Transport,
@@ -243,7 +235,6 @@ func (s *session) run(w io.Writer) *Page {
 		out:         w,
 		conn:        s.conn,
 		cancel:      cancel,
-		server:      s.server,
 		limit:       s.Limit,
 		once:        s.Wait > 0,
 		log:         s.logger(),
@@ -308,7 +299,7 @@ func (s *session) finish(ctx context.Context, page *Page, err error) {
 	page.end(ctx, err)
 	panicked := errors.As(err, new(*PanicError))
 	switch {
-	case err == nil && s.Source == nil:
+	case err == nil && s.Source == nil && s.Shell != nil: // what it follows ends by itself
 	case err == nil && ctx.Err() == nil:
 		page.say(ActionDone)
 	case errors.Is(err, ErrGap):

@@ -17,7 +17,8 @@ type Slot struct {
 	// View waits for the data and returns the view of it. Its context ends
 	// with the page's and after Timeout; View returns soon after that.
 	View func(ctx context.Context) (View, error)
-	// Timeout is how long View may take. Zero means ten seconds.
+	// Timeout is how long View may take until Failed stands in its place. The
+	// page stays open until View has returned. Zero means ten seconds.
 	Timeout time.Duration
 	// Failed returns what the slot shows when View returned err, panicked or,
 	// with context.DeadlineExceeded, took too long. Nil means a short text.

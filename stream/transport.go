@@ -5,7 +5,8 @@ import "github.com/valyala/fasthttp"
 // A Transport is how updates look on the wire. Its functions append to b and
 // return it. Updates that leave together form a batch: AppendOpen, AppendEvent
 // for each, AppendClose; what AppendEvent appends depends on the event alone,
-// so that all who follow a feed can share it.
+// but for what separates it from the event before, so that all who follow a feed
+// can share it.
 //
 // A Transport is a value: it does not change while it is used, and any number
 // of goroutines may use it at once.

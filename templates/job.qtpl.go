@@ -30,146 +30,163 @@ type Job struct {
 	N     int
 	Size  int
 	Delay string
-	Other string // a URL of the same job over another transport
+	Other string // the URL of the same job, followed as a feed or in the page
+	Wire  string // a URL that shows the bytes of the job as text
 }
 
 // JobLine is one update of the job.
 type JobLine struct{ Text string }
 
-//line job.qtpl:19
+//line job.qtpl:20
 func (p Job) StreamHTML(qw422016 *qt422016.Writer) {
-//line job.qtpl:19
+//line job.qtpl:20
 	qw422016.N().S(`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>`)
-//line job.qtpl:24
+//line job.qtpl:25
 	qw422016.N().D(p.N)
-//line job.qtpl:24
+//line job.qtpl:25
 	qw422016.N().S(` updates · Foreverframe</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/style.css">
 `)
-//line job.qtpl:27
+//line job.qtpl:28
 	streamroute(qw422016, p.Plain)
-//line job.qtpl:27
+//line job.qtpl:28
 	qw422016.N().S(`<script nonce="`)
-//line job.qtpl:27
+//line job.qtpl:28
 	qw422016.E().S(p.Nonce)
-//line job.qtpl:27
+//line job.qtpl:28
 	qw422016.N().S(`" src="/ff.js"></script>
 </head>
 <body`)
-//line job.qtpl:29
+//line job.qtpl:30
 	if p.Feed != "" {
-//line job.qtpl:29
+//line job.qtpl:30
 		qw422016.N().S(` data-ff-feed="`)
-//line job.qtpl:29
+//line job.qtpl:30
 		qw422016.E().S(p.Feed)
-//line job.qtpl:29
+//line job.qtpl:30
 		qw422016.N().S(`"`)
-//line job.qtpl:29
+//line job.qtpl:30
 	}
-//line job.qtpl:29
+//line job.qtpl:30
 	qw422016.N().S(`>
 `)
-//line job.qtpl:30
+//line job.qtpl:31
 	streamsignpost(qw422016, p.Plain)
-//line job.qtpl:30
+//line job.qtpl:31
 	qw422016.N().S(`<main>
 <h1>`)
-//line job.qtpl:31
+//line job.qtpl:32
 	qw422016.N().D(p.N)
-//line job.qtpl:31
+//line job.qtpl:32
 	qw422016.N().S(` updates of `)
-//line job.qtpl:31
+//line job.qtpl:32
 	qw422016.N().D(p.Size)
-//line job.qtpl:31
+//line job.qtpl:32
 	qw422016.N().S(` bytes, `)
-//line job.qtpl:31
+//line job.qtpl:32
 	qw422016.E().S(p.Delay)
-//line job.qtpl:31
+//line job.qtpl:32
 	qw422016.N().S(` apart</h1>
 <p class="lead">A finite job, the same over every transport: the page stands at once, and each update follows as soon as it exists.
 Choose with the query: <code>n</code>, <code>size</code>, <code>delay</code>, <code>transport</code>.</p>
-<p><a href="`)
-//line job.qtpl:34
-	qw422016.E().S(p.Other)
-//line job.qtpl:34
-	qw422016.N().S(`">The same job as a feed</a>, or <a href="`)
-//line job.qtpl:34
-	qw422016.E().S(p.Other)
-//line job.qtpl:34
-	qw422016.N().S(`&amp;wire=1">its bytes</a>.</p>
+<p>`)
+//line job.qtpl:35
+	if p.Feed == "" {
+//line job.qtpl:35
+		qw422016.N().S(`The updates are snippets in this page, because the job ends: <a href="`)
+//line job.qtpl:35
+		qw422016.E().S(p.Other)
+//line job.qtpl:35
+		qw422016.N().S(`">the same job as a feed</a>`)
+//line job.qtpl:35
+	} else {
+//line job.qtpl:35
+		qw422016.N().S(`The updates come as a feed: <a href="`)
+//line job.qtpl:35
+		qw422016.E().S(p.Other)
+//line job.qtpl:35
+		qw422016.N().S(`">the same job in the page itself</a>`)
+//line job.qtpl:35
+	}
+//line job.qtpl:35
+	qw422016.N().S(`; <a href="`)
+//line job.qtpl:35
+	qw422016.E().S(p.Wire)
+//line job.qtpl:35
+	qw422016.N().S(`" rel="nofollow">show the wire</a>.</p>
 <div id="log" class="job"></div>
 </main>
 </body>
 </html>
 `)
-//line job.qtpl:39
+//line job.qtpl:40
 }
 
-//line job.qtpl:39
+//line job.qtpl:40
 func (p Job) WriteHTML(qq422016 qtio422016.Writer) {
-//line job.qtpl:39
+//line job.qtpl:40
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line job.qtpl:39
+//line job.qtpl:40
 	p.StreamHTML(qw422016)
-//line job.qtpl:39
+//line job.qtpl:40
 	qt422016.ReleaseWriter(qw422016)
-//line job.qtpl:39
+//line job.qtpl:40
 }
 
-//line job.qtpl:39
+//line job.qtpl:40
 func (p Job) HTML() string {
-//line job.qtpl:39
+//line job.qtpl:40
 	qb422016 := qt422016.AcquireByteBuffer()
-//line job.qtpl:39
+//line job.qtpl:40
 	p.WriteHTML(qb422016)
-//line job.qtpl:39
+//line job.qtpl:40
 	qs422016 := string(qb422016.B)
-//line job.qtpl:39
+//line job.qtpl:40
 	qt422016.ReleaseByteBuffer(qb422016)
-//line job.qtpl:39
+//line job.qtpl:40
 	return qs422016
-//line job.qtpl:39
+//line job.qtpl:40
 }
 
-//line job.qtpl:41
+//line job.qtpl:42
 func (l JobLine) StreamHTML(qw422016 *qt422016.Writer) {
-//line job.qtpl:41
+//line job.qtpl:42
 	qw422016.N().S(`<p>`)
-//line job.qtpl:41
+//line job.qtpl:42
 	qw422016.E().S(l.Text)
-//line job.qtpl:41
+//line job.qtpl:42
 	qw422016.N().S(`</p>`)
-//line job.qtpl:41
+//line job.qtpl:42
 }
 
-//line job.qtpl:41
+//line job.qtpl:42
 func (l JobLine) WriteHTML(qq422016 qtio422016.Writer) {
-//line job.qtpl:41
+//line job.qtpl:42
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line job.qtpl:41
+//line job.qtpl:42
 	l.StreamHTML(qw422016)
-//line job.qtpl:41
+//line job.qtpl:42
 	qt422016.ReleaseWriter(qw422016)
-//line job.qtpl:41
+//line job.qtpl:42
 }
 
-//line job.qtpl:41
+//line job.qtpl:42
 func (l JobLine) HTML() string {
-//line job.qtpl:41
+//line job.qtpl:42
 	qb422016 := qt422016.AcquireByteBuffer()
-//line job.qtpl:41
+//line job.qtpl:42
 	l.WriteHTML(qb422016)
-//line job.qtpl:41
+//line job.qtpl:42
 	qs422016 := string(qb422016.B)
-//line job.qtpl:41
+//line job.qtpl:42
 	qt422016.ReleaseByteBuffer(qb422016)
-//line job.qtpl:41
+//line job.qtpl:42
 	return qs422016
-//line job.qtpl:41
+//line job.qtpl:42
 }

@@ -37,7 +37,7 @@ func (p Log) StreamHTML(qw422016 *qt422016.Writer) {
 	streamtop(qw422016, p.Page)
 //line log.qtpl:14
 	qw422016.N().S(`
-<pre id="lines" class="wire lines" data-keep="2000" tabindex="0"></pre>
+<pre id="lines" class="wire lines" data-keep="2000" tabindex="0" data-empty="waiting for lines…"></pre>
 <p class="small">To see a file of your own here: <code>`)
 //line log.qtpl:16
 	qw422016.E().S(p.Command)
