@@ -102,10 +102,9 @@ func (c *tally) visit(ctx context.Context, browser client.Client, by client.Tran
 	ctx, leave := context.WithTimeout(ctx, patience)
 	defer leave()
 	page, err := browser.Load(ctx, "/", nil)
-	if err != client.ErrDone {
+	if err != nil {
 		return 0, err
 	}
-	err = nil
 	var events []int
 	page.Saw = func(e client.Event) {
 		n, _ := strconv.Atoi(e.HTML)
@@ -135,5 +134,5 @@ func fits(page *client.Page, events []int) (between int, err error) {
 	if last := fmt.Sprint(events[len(events)-1]); page.Document.Text("n") != last {
 		return 0, fmt.Errorf("the page shows %s after event %s", page.Document.Text("n"), last)
 	}
-	println(shown, events[0], page.Feed()); 	return shown + 1 - events[0], nil
+	return shown + 1 - events[0], nil
 }
