@@ -1,5 +1,6 @@
 # make test: install what the tests need where that is allowed, then run all of
-# them. make generate: write the generated files anew.
+# them. make generate: write the generated files anew. make matrix: write the
+# README's table of browsers anew.
 
 ACORN := acorn@8.19.0
 # Each is a program, and its package where that has another name.
@@ -10,7 +11,7 @@ GENERATED := $(wildcard templates/*.qtpl.go) fallback/runtime.min.js
 SCRIPTS := fallback/runtime.js fallback/runtime.min.js templates/site.js
 WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
 
-.PHONY: test install fresh format vet es3 race generate
+.PHONY: test install fresh format vet es3 race generate matrix
 
 test: install fresh format vet es3 race
 
@@ -67,3 +68,6 @@ es3:
 race:
 	go test -race -timeout 20m ./...
 	cd $(CLIENTS) && go test -race ./...
+
+matrix:
+	MATRIX=$(CURDIR)/README.md go test -count=1 -run TestEveryBrowserMakes ./demo

@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/heapprofiler"
 	"github.com/chromedp/cdproto/log"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -135,6 +136,11 @@ func (p *chromiumPage) visit(url string) error {
 
 func (p *chromiumPage) withoutScripts() error {
 	_, err := call(p, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	return err
+}
+
+func (p *chromiumPage) collect() error {
+	_, err := call(p, heapprofiler.CollectGarbage, cdp.Empty{})
 	return err
 }
 
