@@ -82,12 +82,12 @@
   // script that calls it. An event that the page has seen is not applied again.
   function ff(action, target, html, id) {
     if (!action) { return sweep(document); }
-    if (fresh(id)) { apply(action, target, html || ""); }
+    if (fresh(id, action)) { apply(action, target, html || ""); }
   }
 
   // fresh moves the page's place to id and reports whether it was before it.
-  function fresh(id) {
-    if (!id) { return true; }
+  function fresh(id, action) {
+    if (!id || action === "reload") { return true; } // a page that is ahead of the server has to reload as well
     if (id <= last) { return false; }
     last = id;
     return true;
@@ -289,7 +289,7 @@
     if (!watch) { return; } // a listener has closed the page
     if (ends[action]) { return finish(action); }
     if (action === "again") { return connect(); }
-    if (!fresh(id)) { return; }
+    if (!fresh(id, action)) { return; }
     if (tabs && id) { tabs.say({before: before, event: {action: action, target: target, html: html, id: id}}); }
     later(action, target, html);
   }
@@ -607,7 +607,7 @@
       if (said.before > last) { catchUp(); }
       if (held) { return held.push(said); }
       if (ends[e.action]) { return stop(ends[e.action]); }
-      if (fresh(e.id)) { later(e.action, e.target, e.html); }
+      if (fresh(e.id, e.action)) { later(e.action, e.target, e.html); }
     }
 
     function lead() {

@@ -183,6 +183,17 @@ func TestAScriptRemovesItself(t *testing.T) {
 	})
 }
 
+// A server whose clock was set back has ids below a page's place.
+func TestAPageThatIsAheadOfTheServerReloads(t *testing.T) {
+	both(t, func(t *testing.T, b *browser) {
+		tab := b.open(page{html: `<p id="a">`})
+		tab.do(at(9, stream.Title("newer")), at(3, stream.Reload()))
+		if got := tab.reloads(); got != 1 {
+			t.Fatalf("%d reloads", got)
+		}
+	})
+}
+
 func TestAPageReloadsAtMostEveryTenSeconds(t *testing.T) {
 	both(t, func(t *testing.T, b *browser) {
 		tab := b.open(page{html: "<p>"})

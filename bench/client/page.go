@@ -57,7 +57,7 @@ func (p *Page) open(shell string) {
 // Apply does what the runtime does with e. Its error is the end of the page,
 // ErrDone, ErrFailed or ErrReload, or of the connection.
 func (p *Page) Apply(e Event) error {
-	if e.ID != 0 {
+	if e.ID != 0 && e.Action != "reload" {
 		if e.ID <= p.Last {
 			p.Refused++
 			return nil
