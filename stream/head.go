@@ -88,5 +88,5 @@ func (l *lateHead) WriteTo(w io.Writer) (int64, error) {
 func (l *lateHead) Close() error {
 	l.abandon.Do(func() { close(l.to) })
 	<-l.over
-	return nil
+	return deadline{l.conn}.Close() // which an abandoned stream has left in the past
 }
