@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"foreverframe/fallback"
 	"foreverframe/stream"
 	"foreverframe/templates"
 
@@ -39,14 +40,23 @@ func newCutSite(plans []plan) *cutSite {
 func (s *cutSite) handler() fasthttp.RequestHandler {
 	pages := s.Handler()
 	return func(req *fasthttp.RequestCtx) {
-		if string(req.Path()) != "/page" {
+		path := string(req.Path())
+		if path != "/page" && path != "/short" {
 			pages(req)
 			return
 		}
-		topics := strings.Split(string(req.QueryArgs().Peek("topics")), ",")
-		stream.ServePage(req, view(cutShell), s.Hub.Feed(topics...).Follow)
+		feed := s.Hub.Feed(strings.Split(string(req.QueryArgs().Peek("topics")), ",")...)
+		if path == "/page" {
+			stream.ServePage(req, view(cutShell), feed.Follow)
+			return
+		}
+		fallback.Serve(req, stream.Response{Source: feed.Follow, Limit: stream.Limit{Flushes: shortFlushes}})
 	}
 }
+
+// shortFlushes is after how many flushes a short response tells its page to
+// connect again.
+const shortFlushes = 3
 
 // plan returns one of the plans.
 func (s *cutSite) plan(rng *rand.Rand) plan { return s.plans[rng.IntN(len(s.plans))] }
@@ -102,10 +112,18 @@ func (p *publication) feed(want string) feed {
 	}
 }
 
+// short returns feed, for one page in three in short responses.
+func short(f feed, rng *rand.Rand) feed {
+	if topics, ok := strings.CutPrefix(f.url, "/feeds/"); ok && rng.IntN(3) == 0 {
+		f.url = "/short?topics=" + strings.Replace(topics, "?", "&", 1)
+	}
+	return f
+}
+
 // replayed returns the feed of a topic that has ended.
 func (s *cutSite) replayed(rng *rand.Rand, part int) feed {
 	p, plan := &publication{hub: &s.Hub, topics: []string{fmt.Sprint("replayed", part)}}, s.plan(rng)
-	f := p.feed(plan.want)
+	f := short(p.feed(plan.want), rng)
 	for _, u := range plan.updates {
 		p.publish(u, rng)
 	}
@@ -117,7 +135,7 @@ func (s *cutSite) replayed(rng *rand.Rand, part int) feed {
 // followed, now and then only when the page has caught up.
 func (s *cutSite) live(rng *rand.Rand, part int) feed {
 	p, plan := &publication{hub: &s.Hub, topics: []string{fmt.Sprint("a", part), fmt.Sprint("b", part)}}, s.plan(rng)
-	f := p.feed(plan.want)
+	f := short(p.feed(plan.want), rng)
 	var seen place
 	f.saw = seen.reach
 	rng = random(rng.Uint64(), part)

@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -12,7 +13,8 @@ import (
 )
 
 // A forever frame takes memory in the browser for every script that has run in
-// it, until it is replaced: about 2 KB in the engines of today.
+// it, until it is replaced: about 2 KB in the engines of today. It stands in the
+// place of a Limit that is not set.
 var frameLimit = stream.Limit{Flushes: 2000, Bytes: 4 << 20, Age: 30 * time.Minute}
 
 // pollFlush lets updates that come close together share one answer to a poll.
@@ -81,7 +83,7 @@ func serve(req *fasthttp.RequestCtx, r stream.Response, at place) {
 		r.Transport = sse
 	case transportFrame:
 		r.Transport = Frame{Script: stream.Script{Nonce: stream.Nonce(req)}, Beat: beat > 0, Prelude: preludeFor(string(req.UserAgent()))}
-		r.Limit = frameLimit
+		r.Limit = cmp.Or(r.Limit, frameLimit)
 	case transportPoll:
 		r.Transport, r.Flush, r.Wait = Poll{}, pollFlush, wait
 		if wait == 0 {
