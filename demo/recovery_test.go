@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"foreverframe/fallback"
+	"foreverframe/fallback/browsertest"
 	"foreverframe/stream"
 	"foreverframe/templates"
 
@@ -132,17 +134,102 @@ func TestAPageIsToldThatItsFeedHasEnded(t *testing.T) {
 	}
 }
 
+// inEachBrowser shows the log over server-sent events and over frames in a tab of
+// each browser.
+func inEachBrowser(t *testing.T, test func(t *testing.T, tab *browsertest.Tab, address string, site *Site)) {
+	for _, name := range browsertest.Names {
+		t.Run(name, func(t *testing.T) {
+			browser := browsertest.Start(t, name)
+			for transport, before := range map[string]string{"sse": "", "frame": noEventSource} {
+				t.Run(transport, func(t *testing.T) {
+					site := &Site{}
+					pages := site.Handler()
+					address := serve(t, func(req *fasthttp.RequestCtx) {
+						switch string(req.Path()) {
+						case "/download":
+							req.Response.Header.Set(fasthttp.HeaderContentDisposition, "attachment; filename=file.bin")
+							req.SetContentType("application/octet-stream")
+							req.SetBodyString("a file")
+						case "/nothing":
+							req.SetStatusCode(fasthttp.StatusNoContent)
+						default:
+							pages(req)
+						}
+					})
+					want := line(site, 1)
+					tab := browser.Open(t, before)
+					tab.Visit(address + "/demo/log")
+					tab.Until(fmt.Sprintf("ff.state == 'open' && ff.transport == %q && document.getElementById('lines').textContent == %q", transport, want))
+					test(t, tab, address, site)
+				})
+			}
+		})
+	}
+}
+
 // A page that is left and come back to goes on where it was.
 func TestAPageThatComesBackGoesOn(t *testing.T) {
-	site := &Site{}
-	address := serveSite(t, site)
-	want := line(site, 1)
-	tab := browser(t).Open(t, "")
-	tab.Visit(address + "/demo/log")
-	tab.Until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
-	tab.Visit(address + "/healthz")
-	tab.Until("document.body.textContent.indexOf('ok') == 0")
-	want += line(site, 2)
-	tab.Value("history.back()")
-	tab.Until(fmt.Sprintf("ff.state == 'open' && document.getElementById('lines').textContent == %q", want))
+	inEachBrowser(t, func(t *testing.T, tab *browsertest.Tab, address string, site *Site) {
+		tab.Visit(address + "/healthz")
+		tab.Until("document.body.textContent.indexOf('ok') == 0")
+		line(site, 2)
+		tab.Value("String(history.back())")
+		tab.Until(fmt.Sprintf("window.ff && ff.state == 'open' && document.getElementById('lines').textContent == %q", "1;\n2;\n"))
+	})
+}
+
+// A click on a link that is a download, or has no content, stops the streams of
+// the page in some browsers, and says nothing.
+func TestAPageSurvivesAClickOnADownload(t *testing.T) {
+	inEachBrowser(t, func(t *testing.T, tab *browsertest.Tab, address string, site *Site) {
+		want := "1;\n"
+		for i, path := range []string{"/download", "/nothing"} {
+			tab.Value(fmt.Sprintf(`(function () {
+				var link = document.createElement("a");
+				link.href = %q;
+				document.body.appendChild(link);
+				link.click();
+				return "";
+			})()`, path))
+			// two seconds later the page makes sure of its connection
+			for n := range 3 {
+				want += line(site, 10*i+n+2)
+				tab.Until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
+			}
+		}
+	})
+}
+
+// Frames that come and go leave no entry in the history.
+func TestFramesAreNotInTheHistory(t *testing.T) {
+	for _, name := range browsertest.Names {
+		t.Run(name, func(t *testing.T) {
+			browser := browsertest.Start(t, name)
+			site := &Site{}
+			pages := site.Handler()
+			var frames atomic.Int32
+			address := serve(t, func(req *fasthttp.RequestCtx) {
+				if string(req.Path()) != "/feeds/log" {
+					pages(req)
+					return
+				}
+				frames.Add(1)
+				feed := site.Hub.Feed(logTopic)
+				feed.After = 0
+				fallback.Serve(req, stream.Response{Source: feed.Follow, Limit: stream.Limit{Flushes: 2}})
+			})
+			want := line(site, 0)
+			tab := browser.Open(t, noEventSource)
+			tab.Visit(address + "/demo/log")
+			tab.Until(fmt.Sprintf("ff.state == 'open' && document.getElementById('lines').textContent == %q", want))
+			before := tab.Value("String(history.length)")
+			for i := range 5 {
+				want += line(site, 1+i)
+				tab.Until(fmt.Sprintf("document.getElementById('lines').textContent == %q", want))
+			}
+			if after := tab.Value("String(history.length)"); after != before || frames.Load() < 5 {
+				t.Errorf("the history had %s entries and has %s after %d frames", before, after, frames.Load())
+			}
+		})
+	}
 }

@@ -480,9 +480,10 @@
   };
 
   // poll is the road of long polling: a request waits until there is something.
+  // The first does not wait for long: its answer says that the road is open.
   function poll(hear) {
     var mine = run;
-    return {once: true, close: request("wait=25", 60, function (status, events, wait) {
+    return {once: true, close: request("wait=" + (ff.state === "open" ? 25 : 1), 60, function (status, events, wait) {
       var quick = now() - opened < 1000;
       if (status !== 200) { return refused(status, wait); }
       hear();

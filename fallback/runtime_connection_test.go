@@ -697,6 +697,22 @@ func TestPollingAsksAgainAtOnceUnlessTheServerDoesNotWait(t *testing.T) {
 	})
 }
 
+// The answer to the first poll says that the server is there, so it comes soon.
+func TestPollingIsOpenWithinASecondOfAQuietFeed(t *testing.T) {
+	both(t, func(t *testing.T, b *browser) {
+		tab := b.open(feed.with(`data-ff-transports="poll"`))
+		for _, wait := range []string{"1", "25", "25"} {
+			poll := tab.asks("poll", "5")
+			if got := poll.query.Get("wait"); got != wait {
+				t.Errorf("the page lets the server wait %s seconds, not %s", got, wait)
+			}
+			b.pass(time.Second)
+			poll.send()
+			tab.is("ff.state", "open")
+		}
+	})
+}
+
 func TestPollingEndsAndPausesAsTheServerSays(t *testing.T) {
 	for status, state := range map[int]string{204: "done", 404: "failed", 403: "failed", 503: "waiting", 0: "waiting"} {
 		both(t, func(t *testing.T, b *browser) {
