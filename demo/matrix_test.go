@@ -1,11 +1,13 @@
 package demo
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"foreverframe/fallback"
 	"foreverframe/fallback/browsertest"
@@ -91,8 +93,10 @@ func TestEveryBrowserMakesTheSamePageOverEveryTransport(t *testing.T) {
 	var m matrix
 	for _, name := range browsertest.Names {
 		t.Run(name, func(t *testing.T) {
-			column := &column{name: name, cells: map[string]string{}}
-			m = append(m, column)
+			column := m.column(name)
+			for _, way := range ways {
+				column.cells[way.name] = "did not run"
+			}
 			browser := browsertest.Start(t, name)
 			for _, way := range ways {
 				t.Run(way.name, func(t *testing.T) {
@@ -101,12 +105,80 @@ func TestEveryBrowserMakesTheSamePageOverEveryTransport(t *testing.T) {
 					way.fill(t, tab, column)
 				})
 			}
+			t.Run(plain, func(t *testing.T) {
+				tab := browser.Open(t, "")
+				tab.Visit(servePlain(t, nil) + "/?transport=plain")
+				tab.Until("document.readyState == 'complete'")
+				column.shows(t, tab.Value("document.body.textContent"))
+				tab.Quiet()
+			})
 			column.name = browser.Version()
 		})
 	}
+	for _, command := range textBrowsers {
+		t.Run(command[0], func(t *testing.T) {
+			column := m.column(command[0])
+			installed(t, command[0])
+			column.shows(t, dump(t, append(command, servePlain(t, nil)+"/")...))
+		})
+	}
+	t.Run("netsurf", func(t *testing.T) {
+		column := m.column("NetSurf")
+		installed(t, netSurf)
+		pictured := make(chan struct{}, 1)
+		startNetSurf(t, servePlain(t, pictured)+"/")
+		column.cells[plain] = "the page does not come"
+		select {
+		case <-pictured:
+			column.cells[plain] = "ok"
+		case <-time.After(patience):
+			t.Error("NetSurf does not read the page to its end")
+		}
+	})
 	t.Logf("\n%s", m)
 	if readme := os.Getenv("MATRIX"); readme != "" {
 		m.write(t, readme)
+	}
+}
+
+// plain is the way without scripts, the only one of browsers that run none.
+const plain = "plain"
+
+// plainWords are what sameUpdates show in plain mode, among others.
+var plainWords = []string{"start </script><!--<script>", "new B</script><script>alert(1)</script>", "after a", "end", "last"}
+
+// servePlain serves a page with sameUpdates that ends with a picture, and tells
+// pictured, if that is not nil, that somebody has asked for it.
+func servePlain(t *testing.T, pictured chan struct{}) string {
+	var hub stream.Hub
+	if _, err := hub.PublishAll("same", append(sameUpdates(), stream.Append("lines", view(`last<img src="/picture" alt="">`)))...); err != nil {
+		t.Fatal(err)
+	}
+	hub.End("same")
+	feed := hub.Feed("same")
+	feed.After = 0
+	site := (&Site{}).Handler()
+	return serve(t, func(req *fasthttp.RequestCtx) {
+		switch string(req.Path()) {
+		case "/":
+			fallback.ServePage(req, shell(req, "", ""), feed.Follow)
+		case "/picture":
+			tell(pictured, struct{}{})
+		default:
+			site(req)
+		}
+	})
+}
+
+// shows checks what a browser shows of a plain page.
+func (c *column) shows(t *testing.T, text string) {
+	t.Helper()
+	c.cells[plain] = "ok"
+	for _, word := range plainWords {
+		if !strings.Contains(text, word) {
+			c.cells[plain] = "another page"
+			t.Errorf("it lacks %q:\n%s", word, text)
+		}
 	}
 }
 
@@ -157,6 +229,13 @@ func (w way) fill(t *testing.T, tab *browsertest.Tab, column *column) {
 // A matrix tells which ways work in which browsers.
 type matrix []*column
 
+// column returns a new column for the browser.
+func (m *matrix) column(browser string) *column {
+	c := &column{name: browser, cells: map[string]string{plain: "did not run"}}
+	*m = append(*m, c)
+	return c
+}
+
 type column struct {
 	name  string            // of the browser
 	cells map[string]string // by way: "ok" or what fails
@@ -169,14 +248,10 @@ func (m matrix) String() string {
 		b.WriteString(" " + c.name + " |")
 	}
 	b.WriteString("\n|---|" + strings.Repeat("---|", len(m)))
-	for _, w := range ways {
+	for _, w := range append(ways, way{name: plain}) {
 		b.WriteString("\n| " + w.name + " |")
 		for _, c := range m {
-			if cell := c.cells[w.name]; cell == "" {
-				b.WriteString(" did not run |")
-			} else {
-				b.WriteString(" " + cell + " |")
-			}
+			b.WriteString(" " + cmp.Or(c.cells[w.name], "–") + " |")
 		}
 	}
 	return b.String() + "\n"

@@ -93,7 +93,7 @@ func TestTextBrowsersShowEveryPage(t *testing.T) {
 // server tells what it asked for and got. That it asks for the style sheet says
 // that it has read the head of the page.
 func TestNetSurfGetsPlainMode(t *testing.T) {
-	installed(t, "netsurf-fb")
+	installed(t, netSurf)
 	site := (&Site{}).Handler()
 	policies, styled := make(chan string, 1), make(chan struct{}, 1)
 	address := serve(t, func(req *fasthttp.RequestCtx) {
@@ -105,13 +105,8 @@ func TestNetSurfGetsPlainMode(t *testing.T) {
 			tell(styled, struct{}{})
 		}
 	})
+	startNetSurf(t, address+"/demo/job?n=20")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	cmd := exec.CommandContext(ctx, "netsurf-fb", "-f", "sdl", address+"/demo/job?n=20")
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "SDL_VIDEODRIVER=dummy")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer cmd.Wait()
 	defer cancel()
 	select {
 	case policy := <-policies:
@@ -126,6 +121,24 @@ func TestNetSurfGetsPlainMode(t *testing.T) {
 	case <-ctx.Done():
 		t.Error("NetSurf does not read the page")
 	}
+}
+
+// netSurf is the program of the browser that draws by itself.
+const netSurf = "netsurf-fb"
+
+// startNetSurf shows url in a window that nobody sees until the test has ended.
+func startNetSurf(t *testing.T, url string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, netSurf, "-f", "sdl", url)
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "SDL_VIDEODRIVER=dummy")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop()
+		cmd.Wait()
+	})
 }
 
 // tell sends v the first time.
