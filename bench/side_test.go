@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -82,9 +83,10 @@ func serveUpdates(policy stream.Flush) func(net.Listener, job) error {
 	}
 }
 
-// serveResponse serves r without a nonce, which the other sides do not have.
+// serveResponse serves r without a nonce and without a line for its end in the
+// log, which the other sides do not have.
 func serveResponse(l net.Listener, r stream.Response) error {
-	r.Transport = stream.Script{}
+	r.Transport, r.Log = stream.Script{}, slog.New(slog.DiscardHandler)
 	return fasthttp.Serve(l, r.Serve)
 }
 

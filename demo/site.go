@@ -18,6 +18,7 @@ import (
 	"foreverframe/stream"
 	"foreverframe/templates"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 )
@@ -103,6 +104,7 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 	get("/style.css", asset("text/css", templates.Style))
 	get("/site.js", asset("text/javascript", templates.Script))
 	get("/ff.js", asset("text/javascript", []byte(fallback.Runtime)))
+	get("/metrics", seen)
 	get("/healthz", func(req *fasthttp.RequestCtx) { req.SetBodyString("ok\n") })
 	get("/readyz", func(req *fasthttp.RequestCtx) { req.SetBodyString("ok\n") })
 	return wire(r.Handler)
@@ -212,6 +214,14 @@ func asset(contentType string, body []byte) fasthttp.RequestHandler {
 	}
 }
 
+// seen answers with all metrics, those of the process too.
+func seen(req *fasthttp.RequestCtx) {
+	req.SetContentType("text/plain; version=0.0.4; charset=utf-8")
+	req.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
+	stream.WriteMetrics(req)
+	metrics.WriteProcessMetrics(req)
+}
+
 func notFound(req *fasthttp.RequestCtx) {
 	stream.Refuse(req, fasthttp.StatusNotFound, fmt.Sprintf("there is no page %q: / lists what there is", req.Path()))
 }
@@ -221,6 +231,7 @@ func methodNotAllowed(req *fasthttp.RequestCtx) {
 }
 
 func panicked(req *fasthttp.RequestCtx, value any) {
+	stream.CountPanic("handler")
 	slog.Error("handler", "page", string(req.Path()), "err", fmt.Sprintf("panic: %v\n%s", value, debug.Stack()))
 	stream.Refuse(req, fasthttp.StatusInternalServerError, "the server made a mistake")
 }

@@ -136,13 +136,22 @@ func (o *opened) end(err error) {
 	<-o.ended
 }
 
+// The ends of streams are not for a test's output.
+func init() { slog.SetLogLoggerLevel(slog.LevelWarn) }
+
 // records is a log that can be read.
 type records struct {
 	mu   sync.Mutex // guards list
 	list []string
 }
 
-func (r *records) logger() *slog.Logger { return slog.New(slog.NewTextHandler(r, nil)) }
+// logger returns one that leaves out the ends of streams.
+func (r *records) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(r, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// detailed is logger with the ends of streams.
+func (r *records) detailed() *slog.Logger { return slog.New(slog.NewTextHandler(r, nil)) }
 
 // Write takes one record: slog's handlers write each with one call.
 func (r *records) Write(b []byte) (int, error) {

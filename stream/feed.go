@@ -33,6 +33,7 @@ func (f Feed) Err() error { return f.err }
 // mode, has to end: it gets what there is by now.
 func (f Feed) Follow(ctx context.Context, page *Page) error {
 	after := cmp.Or(page.LastEventID, f.After)
+	page.follows(f.Topics)
 	if page.document != nil {
 		return f.sendKept(page, after)
 	}
@@ -56,6 +57,7 @@ var errCaughtUp = errors.New("caught up")
 // CatchUp is a Source for a Response with a Wait: like Follow, but it does not
 // wait for new events.
 func (f Feed) CatchUp(ctx context.Context, page *Page) error {
+	page.follows(f.Topics)
 	if events, err := f.kept(cmp.Or(page.LastEventID, f.After)); err == nil && len(events) == 0 {
 		return errCaughtUp
 	}

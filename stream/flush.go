@@ -69,6 +69,7 @@ func (p *Page) writeUnsent() {
 	p.unsent, p.waiting = nil, 0
 	p.wake()
 	if err := p.write(*b); err != nil {
+		p.waiting += updates
 		p.fail(err)
 		return
 	}
@@ -189,13 +190,21 @@ func (p *Page) disarm() {
 // connection panics, so that the callers' deferred unlocks hold.
 func (p *Page) write(b []byte) (err error) {
 	p.pulse.writes++
+	p.leaving = len(b)
+	timed := p.timed
+	p.timed = false
 	p.mu.Unlock()
 	defer func() {
 		if r := recover(); r != nil {
+			countPanic(inConnection)
 			err = fmt.Errorf("write: panic: %v", r)
 		}
 		p.mu.Lock()
+		p.leaving = 0
 	}()
+	if timed {
+		return timedWrite(p.out, b)
+	}
 	_, err = p.out.Write(b)
 	return err
 }
@@ -211,6 +220,9 @@ func (p *Page) fail(err error) {
 		err = ErrSlow
 	case err != ErrEnded:
 		err = ErrClientGone
+	}
+	if err == ErrSlow || err == ErrClientGone {
+		dropped.Add(p.waiting)
 	}
 	p.err = err
 	p.unsent = nil
@@ -251,6 +263,7 @@ func (p *Page) close() {
 	p.fail(ErrEnded)
 	p.disarm()
 	p.pulse.stop()
+	p.count()
 }
 
 // A pulse looks at a page from time to time. It cuts a write that takes too
@@ -298,6 +311,8 @@ func (p *Page) tick() {
 	if p.err != nil {
 		return
 	}
+	p.count()
+	p.timed = true
 	if u.ticks++; u.writes != u.seen {
 		u.seen, u.ticks = u.writes, 0
 	} else if p.spare != nil { // silent

@@ -14,6 +14,7 @@ type follower struct {
 	logs   []*log
 	place  uint64        // all up to this id has been read; 0 is before all that is kept
 	wake   chan struct{} // has a token if a log may have changed
+	begun  bool          // next has been called
 }
 
 // follow returns a follower of topics at place. No topic is dropped until it
@@ -54,6 +55,7 @@ func (f *follower) leave() {
 func (f *follower) next(ctx context.Context) ([]Event, error) {
 	for {
 		events, err := f.read()
+		f.count(events, err)
 		if err != nil || len(events) > 0 {
 			return events, err
 		}
@@ -63,6 +65,18 @@ func (f *follower) next(ctx context.Context) ([]Event, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// count counts what f has read: a gap, and at first what it has missed.
+func (f *follower) count(events []Event, err error) {
+	if err == ErrGap {
+		gaps.Inc()
+	}
+	if !f.begun && len(events) > 0 {
+		replays.Inc()
+		replayed.Add(len(events))
+	}
+	f.begun = true
 }
 
 // read returns the events that follow f's place, if there are any. It takes the
@@ -81,7 +95,7 @@ func (f *follower) read() (events []Event, err error) {
 		}
 		ended = ended && over
 		if l.latest {
-			more = latest(more)
+			more = conflate(more)
 		}
 		switch {
 		case len(more) == 0:

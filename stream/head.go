@@ -53,7 +53,7 @@ func (l *lateHead) serve() {
 			l.logger().Error("page", "page", l.path, "transport", l.Transport.Name(), "err", err)
 		}
 	}()
-	defer recoverTo(&err)
+	defer recoverTo(&err, inEncoder)
 	l.sent = int64(l.run(l).stats.Bytes)
 }
 

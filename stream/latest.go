@@ -5,6 +5,15 @@ import (
 	"strings"
 )
 
+// conflate returns the latest of events, and counts the others.
+func conflate(events []Event) []Event {
+	kept := latest(events)
+	if n := len(events) - len(kept); n > 0 {
+		conflated.Add(n)
+	}
+	return kept
+}
+
 // latest returns events without those that later ones make superfluous, by the
 // rule of Hub.Latest. The last event always stays. It does not change events.
 func latest(events []Event) []Event {

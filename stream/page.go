@@ -104,6 +104,13 @@ type Page struct {
 	sentID    uint64 // of the newest event that has one
 	pulse     pulse
 	stats     Stats
+	topics    []string // that it follows, for the log
+
+	metrics *transportMetrics
+	counted Stats // what the metrics have of stats
+	backlog int   // what the metric has of it
+	leaving int   // bytes of the write under way
+	timed   bool  // the next write is
 }
 
 // Stats counts what a page has sent.
@@ -227,6 +234,13 @@ func (p *Page) rowDone() error {
 	}
 	p.waiting++
 	return p.updated()
+}
+
+// follows remembers the topics that the page follows.
+func (p *Page) follows(topics []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.topics = topics
 }
 
 // Stats returns what the page has sent so far.

@@ -63,6 +63,7 @@ const (
 // Whatever else is wrong gets a 4xx that says why: 413 what is too large, 410 a
 // topic that has ended, 429 with Retry-After what comes too fast.
 func (p *Publisher) Publish(req *fasthttp.RequestCtx, topic string) {
+	defer countPublish(req)
 	key, ok := p.key(req)
 	if !ok {
 		return
@@ -112,6 +113,7 @@ func appendAnswer(b []byte, ids []uint64, batch bool) []byte {
 
 // End answers a DELETE: it ends topic and answers 204.
 func (p *Publisher) End(req *fasthttp.RequestCtx, topic string) {
+	defer countPublish(req)
 	_, ok := p.key(req)
 	switch {
 	case !ok:

@@ -228,6 +228,8 @@ func (w *headWriter) Write(b []byte) (int, error) {
 func (s *session) run(w io.Writer) *Page {
 	ctx, cancel := context.WithCancelCause(s.server)
 	page := &Page{
+		metrics:     metricsOf(s.Transport.Name()),
+		timed:       sampled(),
 		LastEventID: s.After,
 		transport:   s.Transport,
 		document:    s.document,
@@ -245,8 +247,11 @@ func (s *session) run(w io.Writer) *Page {
 		s.conn.SetWriteDeadline(time.Time{}) // the server's is for the whole response
 	}
 	timeout := orDefault(s.WriteTimeout, defaultWriteTimeout)
+	cause := causeFailed
+	page.metrics.begin()
 	defer func() {
 		page.close()
+		s.ended(page, cause)
 		switch {
 		case s.conn == nil:
 		case page.err == ErrEnded:
@@ -259,26 +264,29 @@ func (s *session) run(w io.Writer) *Page {
 	if s.Wait > 0 {
 		defer time.AfterFunc(s.Wait, page.conclude).Stop()
 	}
-	s.finish(ctx, page, s.play(ctx, page))
+	err := s.play(ctx, page)
+	cause = causeOf(ctx, err)
+	s.finish(ctx, page, err)
 	return page
 }
 
 // play sends all that the response has to say.
 func (s *session) play(ctx context.Context, page *Page) (err error) {
-	defer recoverTo(&err)
-	if err := page.begin(); err != nil {
+	if err := s.show(page); err != nil || s.Source == nil {
 		return err
 	}
-	if s.Shell != nil {
-		if err := page.Render(s.Shell); err != nil {
-			return err
-		}
-	}
-	if s.Source == nil {
-		return nil
-	}
+	defer recoverTo(&err, inSource)
 	defer watchClose(s.conn, page.gone)() // a client that has sent its last word still gets the shell
 	return s.Source(ctx, page)
+}
+
+// show sends what comes before the source.
+func (s *session) show(page *Page) (err error) {
+	defer recoverTo(&err, inShell)
+	if err := page.begin(); err != nil || s.Shell == nil {
+		return err
+	}
+	return page.Render(s.Shell)
 }
 
 // begin sends what the transport starts with.

@@ -100,7 +100,7 @@ func (p *Page) settle(ctx context.Context, slot Slot, update Update, err error) 
 
 // update returns the update that slot's View makes. A panic becomes an error.
 func (s Slot) update(ctx context.Context) (u Update, err error) {
-	defer recoverTo(&err)
+	defer recoverTo(&err, inSlot)
 	view, err := s.View(ctx)
 	if err != nil {
 		return Update{}, err
@@ -116,7 +116,7 @@ func (p *Page) failed(slot Slot, failure error) (u Update) {
 			u = Inner(slot.Target, Text("not available"))
 		}
 	}()
-	defer recoverTo(&err)
+	defer recoverTo(&err, inSlot)
 	if slot.Failed == nil {
 		return Inner(slot.Target, Text("not available"))
 	}
@@ -132,9 +132,10 @@ type PanicError struct {
 // Error returns the panic's value and its stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// recoverTo, deferred, turns a panic into an error.
-func recoverTo(err *error) {
+// recoverTo, deferred, turns a panic into an error, and counts it by stage.
+func recoverTo(err *error, stage string) {
 	if r := recover(); r != nil {
+		countPanic(stage)
 		*err = &PanicError{Value: r, Stack: debug.Stack()}
 	}
 }

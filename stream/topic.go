@@ -65,6 +65,7 @@ func (h *Hub) add(topic string) *log {
 		h.topics = make(map[string]*log)
 		h.floor = uint64(at)
 		h.newest.Store(h.floor)
+		h.register()
 	}
 	l := &log{
 		retention: h.retention(),

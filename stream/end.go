@@ -1,0 +1,76 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// This file is why a stream has ended, for the log and the metrics.
+
+// The causes that are no cause of a context.
+const (
+	causeEnded  = "ended"  // its source has, or what it had to send is sent
+	causeGap    = "gap"    // events are missing
+	causeFailed = "failed" // its source, or something that panicked
+)
+
+// causes are all causes, with the errors that they are of contexts.
+var causes = []struct {
+	name string
+	err  error // nil if it is none of a context
+}{
+	{causeEnded, ErrEnded},
+	{causeGap, nil},
+	{causeFailed, nil},
+	{"client_gone", ErrClientGone},
+	{"slow", ErrSlow},
+	{"shutdown", ErrShutdown},
+}
+
+// causeOf returns why a page ends whose context is ctx and whose source has
+// returned err.
+func causeOf(ctx context.Context, err error) string {
+	switch {
+	case err != nil && errors.As(err, new(*PanicError)):
+		return causeFailed
+	case errors.Is(err, ErrGap):
+		return causeGap
+	case ctx.Err() != nil:
+		return causeName(context.Cause(ctx))
+	case err == nil, err == errCaughtUp:
+		return causeEnded
+	}
+	return causeFailed
+}
+
+func causeName(err error) string {
+	for _, cause := range causes {
+		if cause.err != nil && errors.Is(err, cause.err) {
+			return cause.name
+		}
+	}
+	return causeEnded
+}
+
+// ended counts and logs the end of page, which is closed. The last of it may not
+// have left, whatever cause it had.
+func (s *session) ended(page *Page, cause string) {
+	page.mu.Lock()
+	defer page.mu.Unlock()
+	if page.err != ErrEnded {
+		cause = causeName(page.err)
+	}
+	page.metrics.end(cause)
+	log := s.logger()
+	if !log.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
+	about := []any{"page", s.path, "transport", s.Transport.Name()}
+	if len(page.topics) > 0 {
+		about = append(about, "topic", strings.Join(page.topics, ","))
+	}
+	log.Info("stream", append(about, "cause", cause, "duration", time.Since(page.pulse.born), "updates", page.stats.Updates, "bytes", page.stats.Bytes)...)
+}
