@@ -68,6 +68,9 @@ func (p *Page) writeUnsent() {
 	b, updates := p.unsent, p.waiting
 	p.unsent, p.waiting = nil, 0
 	p.wake()
+	if p.stats.Bytes+len(*b) > unsentBytes {
+		p.bound()
+	}
 	if err := p.write(*b); err != nil {
 		p.waiting += updates
 		p.fail(err)
@@ -313,6 +316,7 @@ func (p *Page) tick() {
 	}
 	p.count()
 	p.timed = true
+	p.bound()
 	if u.ticks++; u.writes != u.seen {
 		u.seen, u.ticks = u.writes, 0
 	} else if p.spare != nil { // silent
@@ -332,6 +336,15 @@ func (p *Page) tick() {
 		return
 	}
 	u.timer.Reset(u.every)
+}
+
+// bound bounds what the system holds of the page, of one that is large or has
+// lived for a while: a small one ends before it pays.
+func (p *Page) bound() {
+	if !p.bounded {
+		p.bounded = true
+		boundUnsent(p.conn, 6*time.Duration(p.pulse.deadline)*p.pulse.every)
+	}
 }
 
 // heartbeat appends a heartbeat.

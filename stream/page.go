@@ -38,10 +38,12 @@ type Flush struct {
 	// Every is the number of updates that leave together. Zero means one.
 	Every int
 	// Bytes is the number of unsent bytes that leave at once, however few
-	// updates they are. Zero means 64 KB.
+	// updates they are, and after which senders wait for a slow browser or a
+	// view that renders. Zero means 64 KB.
 	Bytes int
 	// Delay is the longest time that anything stays unsent. Zero means that
-	// updates wait for the others, and text for 2 ms if Every is not set.
+	// updates wait for the others, at the longest for the next heartbeat, and
+	// text for 2 ms if Every is not set.
 	Delay time.Duration
 }
 
@@ -68,8 +70,8 @@ func (f Flush) bytes() int {
 // A Page is one browser's page while it is still open: the way for updates into
 // it. All methods may be called by several goroutines at once. A method that
 // sends blocks while the browser is slow, until the write deadline at the most,
-// and returns nil if the update is on its way. After an error the page's
-// context is done.
+// or while a view renders and much has been sent meanwhile; it returns nil if
+// the update is on its way. After an error the page's context is done.
 type Page struct {
 	// LastEventID is the id of the last event that the browser has seen, zero
 	// if it has seen none. It does not change.
@@ -94,6 +96,7 @@ type Page struct {
 	writing   bool
 	rendering bool        // a view is writing itself into the page
 	held      []Event     // sent meanwhile, they leave after the view
+	heldBytes int         // the size of held
 	err       error       // once set, nothing is sent any more
 	due       *time.Timer // flushes what is unsent; nil until it is needed
 	armed     bool        // due is running
@@ -102,6 +105,7 @@ type Page struct {
 	once      bool   // the page ends with its first batch
 	over      bool   // the page ends with its next write
 	sentID    uint64 // of the newest event that has one
+	bounded   bool   // boundUnsent has been called
 	pulse     pulse
 	stats     Stats
 	topics    []string // that it follows, for the log
@@ -142,8 +146,7 @@ func (p *Page) send(events []Event) error {
 	}
 	for i, e := range events {
 		if p.rendering { // since what was large has left
-			p.held = append(p.held, events[i:]...)
-			return p.err
+			return p.hold(events[i:])
 		}
 		e.Update = e.valid()
 		p.encode(e)
@@ -154,6 +157,19 @@ func (p *Page) send(events []Event) error {
 		}
 	}
 	return p.updated()
+}
+
+// hold keeps events until the view that renders has left, and waits for that
+// only if there is more than the policy wants to keep.
+func (p *Page) hold(events []Event) error {
+	p.held = append(p.held, events...)
+	for _, e := range events {
+		p.heldBytes += size(e.Update)
+	}
+	for p.rendering && p.err == nil && p.heldBytes >= p.policy.bytes() {
+		p.wait()
+	}
+	return p.err
 }
 
 // encode adds e to what is unsent.
@@ -187,8 +203,10 @@ func (p *Page) updated() error {
 // Render writes view into the page while it renders: what view writes leaves as
 // the policy says, even when view waits for its own data in the middle, and all
 // of it has left when Render returns. Updates that are sent meanwhile follow
-// after it. It is for the transports whose response is the page, and for one
-// view at a time; a Composer sends of it what it finds ready.
+// after it; who sends more of them than Flush.Bytes waits until then, so a view
+// must neither do that nor wait for it. It is for the transports whose response
+// is the page, and for one view at a time; a Composer sends of it what it finds
+// ready.
 func (p *Page) Render(view View) error {
 	p.setRendering(true)
 	defer p.setRendering(false) // also after a panic
@@ -200,8 +218,9 @@ func (p *Page) setRendering(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rendering = on
+	p.wake()
 	if held := p.held; !on && len(held) > 0 {
-		p.held = nil
+		p.held, p.heldBytes = nil, 0
 		p.send(held)
 	}
 }

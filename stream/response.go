@@ -31,10 +31,14 @@ type Response struct {
 	// WriteTimeout is how long one write may take before the browser is cut
 	// off; it is measured coarsely, by half of itself. Zero means 5 s. It
 	// stands in the place of the server's own WriteTimeout. It must not be
-	// less than zero.
+	// less than zero. On Linux a browser whose system takes nothing of what was
+	// written, or does not answer at all, is gone after six times as long.
 	WriteTimeout time.Duration
 	// Heartbeat is the longest silence of the stream, but for that of a view
-	// while it renders. Zero means 15 s, less than zero means for ever.
+	// while it renders: what has been written may end within a tag or a script,
+	// where any byte would change the page. A view that waits for longer than a
+	// proxy does writes a blank itself, where its markup allows it. Zero means
+	// 15 s, less than zero means for ever.
 	Heartbeat time.Duration
 	// Limit bounds a stream of events with ids: when it is reached, the browser
 	// is told to connect again, and goes on where it is. The zero value is no
@@ -258,6 +262,9 @@ func (s *session) run(w io.Writer) *Page {
 			s.conn.SetWriteDeadline(time.Now().Add(timeout)) // for the end, which fasthttp writes
 		default:
 			page.cut() // no end for what is not whole
+			if page.err == ErrSlow {
+				reset(s.conn)
+			}
 		}
 	}()
 	page.start(timeout, orDefault(s.Heartbeat, defaultHeartbeat))

@@ -14,19 +14,9 @@ import (
 // EPOLLRDHUP. A connection that has no descriptor is not watched: its end shows
 // when a write fails.
 func watchClose(conn net.Conn, gone func()) (stop func()) {
-	if tls, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = tls.NetConn()
-	}
-	c, ok := conn.(syscall.Conn)
-	if !ok {
-		return func() {}
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return func() {}
-	}
+	raw := descriptor(conn)
 	w := theWatcher()
-	if w == nil {
+	if raw == nil || w == nil {
 		return func() {}
 	}
 	return w.watch(raw, gone)
