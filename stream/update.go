@@ -170,7 +170,8 @@ func blank(r rune) bool { return r == ' ' || control(r) }
 // UTF-8 become U+FFFD, and where HTML is text, which SSE sends by lines, each
 // line end becomes a line feed. Firefox's EventSource drops NUL: in what an
 // element gets, the noncharacter U+FDD0 stands for it, which the browser's half
-// turns back; in the title and in events it becomes U+FFFD.
+// turns back, in attributes into U+FFFD as every parser of HTML does; in the title
+// and in events it becomes U+FFFD here.
 func (u Update) valid() Update {
 	if !utf8.ValidString(u.HTML) {
 		u.HTML = strings.ToValidUTF8(u.HTML, "\ufffd")
