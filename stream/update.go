@@ -78,8 +78,11 @@ func Remove(target string) Update {
 	return Update{ActionRemove, target, ""}
 }
 
-// Attr sets the attribute name of target to value.
+// Attr sets the attribute name of target to value. The value is text and stays one;
+// what the browser makes of it is up to the name, which is the author's choice: a
+// script for onclick, a URL for href, a document for srcdoc.
 func Attr(target, name, value string) Update {
+	name = strings.ReplaceAll(name, "\n", " ") // which no name has either, so Check refuses it
 	return Update{ActionAttr, target, name + "\n" + value}
 }
 
