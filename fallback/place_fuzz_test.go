@@ -45,11 +45,10 @@ var texts = []string{
 }
 
 func FuzzTextIsTextInPlainMode(f *testing.F) {
-	for i := range uint(len(texts)) {
-		for _, s := range hostiletest.Texts() {
-			f.Add(s, i)
-		}
+	for i := range texts {
+		f.Add("</b><b id=after>\n", uint(i))
 	}
+	addHostile(f)
 	f.Fuzz(func(t *testing.T, s string, i uint) {
 		s = string([]rune(s))
 		place := texts[i%uint(len(texts))]

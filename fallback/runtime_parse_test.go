@@ -25,7 +25,9 @@ func FuzzABrowserWithoutJSONReadsWhatAPollWrites(f *testing.F) {
 		f.Add(uint64(1)<<53-100, hostile[(i+5)%len(hostile)], s)
 	}
 	for i, s := range hostiletest.Texts() {
-		f.Add(uint64(i), "x"+s, s)
+		if strings.ContainsAny(s, "\\\"{}[]\x00") { // what means something in JSON
+			f.Add(uint64(i), "x"+s, s)
+		}
 	}
 	f.Fuzz(func(t *testing.T, id uint64, name, data string) {
 		id = id%(1<<53-10) + 6
