@@ -13,9 +13,10 @@ import (
 // nodes.
 
 // apply makes an update, or puts its content at the end. Without scripts no
-// document can hold NUL, which U+FDD0 stands for: a parser drops it.
+// document can hold NUL, which U+FDD0 stands for. It becomes U+FFFD and is not
+// dropped, which could make a tag or a URL of what was none.
 func (d *document) apply(u stream.Update) {
-	u.HTML = strings.ReplaceAll(u.HTML, "\ufdd0", "")
+	u.HTML = strings.ReplaceAll(u.HTML, "\ufdd0", "\ufffd")
 	switch u.Action {
 	case stream.ActionEmit, stream.ActionReload:
 		return

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"foreverframe/stream"
+	"foreverframe/stream/hostiletest"
 
 	"golang.org/x/net/html"
 )
@@ -109,6 +110,9 @@ func FuzzAnUpdateStaysInItsPlace(f *testing.F) {
 		f.Add(text)
 	}
 	for _, text := range []string{"</div></body></html>", "<script>alert(1)</script>", "<b><i>", "<p id=after>", "<!--", "<textarea>", "<a href='", "<svg><style>", "<table><p>x", "<select><div>", "<title>", "<style>"} {
+		f.Add(text)
+	}
+	for _, text := range hostiletest.Texts() {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -24,11 +24,7 @@ func appendStartTag(b []byte, n *html.Node) []byte {
 			continue
 		}
 		b = append(b, ' ')
-		if a.Namespace != "" {
-			b = append(b, a.Namespace...)
-			b = append(b, ':')
-		}
-		b = append(b, a.Key...)
+		b = append(b, qualified(a)...)
 		b = append(b, `="`...)
 		b = stream.AppendHTML(b, a.Val)
 		b = append(b, '"')
@@ -86,16 +82,34 @@ func attribute(n *html.Node, name string) (value string, ok bool) {
 	return "", false
 }
 
-// setAttribute sets an attribute of n as the browser's setAttribute does.
+// setAttribute sets an attribute of n as the browser's setAttribute does (DOM,
+// section 4.9): by its name as it is written, in lower case for HTML.
 func setAttribute(n *html.Node, name, value string) {
 	if n.Namespace == "" {
-		name = strings.ToLower(name)
+		name = strings.Map(lower, name)
 	}
 	for i, a := range n.Attr {
-		if a.Key == name {
+		if qualified(a) == name {
 			n.Attr[i].Val = value
 			return
 		}
 	}
 	n.Attr = append(n.Attr, html.Attribute{Key: name, Val: value})
+}
+
+// lower is the lower case of ASCII. That of Unicode makes onclick of a name with
+// a Kelvin sign.
+func lower(r rune) rune {
+	if 'A' <= r && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	return r
+}
+
+// qualified returns the name of a as it is written.
+func qualified(a html.Attribute) string {
+	if a.Namespace == "" {
+		return a.Key
+	}
+	return a.Namespace + ":" + a.Key
 }

@@ -73,7 +73,7 @@ func TestAPollWaitsForTheNextEvent(t *testing.T) {
 
 func TestWrongTimesAreRefused(t *testing.T) {
 	ask := caller(t, func(req *fasthttp.RequestCtx) { Serve(req, stream.Response{}) })
-	for _, query := range []string{"wait=-1", "wait=61", "wait=x", "beat=1.5", "beat=1000"} {
+	for _, query := range []string{"wait=-1", "wait=61", "wait=x", "beat=1.5", "beat=1000", "beat=18446744074", "wait=18446744074"} {
 		if answer, body := ask("/?transport=poll&" + query); answer.StatusCode != 400 || !strings.Contains(body, "whole number of seconds from 0 to 60") {
 			t.Errorf("%s: %s %s", query, answer.Status, body)
 		}

@@ -63,19 +63,20 @@
   }
 
   // HTML cannot hold a NUL, and Firefox's EventSource drops it: a noncharacter
-  // stands for it until it has been parsed.
+  // stands for it until it has been parsed. In an attribute it becomes U+FFFD, as
+  // by any parser: a NUL would make a javascript: URL of what was none.
   var nul = "\uFDD0";
 
   function restore(node) {
     var attributes = node.attributes || [], child, i;
-    if (node.nodeType === 3) { put(node, "data"); }
-    for (i = 0; i < attributes.length; i++) { put(attributes[i], "value"); }
+    if (node.nodeType === 3) { put(node, "data", "\0"); }
+    for (i = 0; i < attributes.length; i++) { put(attributes[i], "value", "\uFFFD"); }
     for (child = node.firstChild; child; child = child.nextSibling) { restore(child); }
   }
 
-  function put(node, key) {
+  function put(node, key, character) {
     var text = String(node[key]);
-    if (text.indexOf(nul) >= 0) { node[key] = text.split(nul).join("\0"); }
+    if (text.indexOf(nul) >= 0) { node[key] = text.split(nul).join(character); }
   }
 
   // ff is called by the scripts of a page. Without arguments it removes the

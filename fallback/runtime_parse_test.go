@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"foreverframe/stream"
+	"foreverframe/stream/hostiletest"
 )
 
 // hostile strings look like what is around them, or break what does not escape.
@@ -22,6 +23,11 @@ func FuzzABrowserWithoutJSONReadsWhatAPollWrites(f *testing.F) {
 	for i, s := range hostile {
 		f.Add(uint64(i), s, hostile[(i+7)%len(hostile)])
 		f.Add(uint64(1)<<53-100, hostile[(i+5)%len(hostile)], s)
+	}
+	for i, s := range hostiletest.Texts() {
+		if strings.ContainsAny(s, "\\\"{}[]\x00") { // what means something in JSON
+			f.Add(uint64(i), "x"+s, s)
+		}
 	}
 	f.Fuzz(func(t *testing.T, id uint64, name, data string) {
 		id = id%(1<<53-10) + 6

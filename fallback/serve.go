@@ -129,9 +129,8 @@ func seconds(req *fasthttp.RequestCtx, name string, otherwise, most time.Duratio
 	if text == "" {
 		return otherwise, nil
 	}
-	n, err := strconv.Atoi(text)
-	if d := time.Duration(n) * time.Second; err == nil && n >= 0 && d <= most {
-		return d, nil
+	if n, err := strconv.Atoi(text); err == nil && n >= 0 && n <= int(most.Seconds()) {
+		return time.Duration(n) * time.Second, nil
 	}
 	return 0, fmt.Errorf("%s=%q: it must be a whole number of seconds from 0 to %d", name, text, int(most.Seconds()))
 }

@@ -5,12 +5,23 @@ import (
 	"strings"
 	"testing"
 
+	"foreverframe/stream/hostiletest"
+
 	"golang.org/x/net/html"
 )
 
-func addEscapes(f *testing.F) {
+// seeds are what the fuzz tests of this package begin with.
+var seeds = func() []string {
+	all := hostiletest.Texts()
 	for _, test := range escapes {
-		f.Add(test.in)
+		all = append(all, test.in)
+	}
+	return all
+}()
+
+func addSeeds(f *testing.F) {
+	for _, s := range seeds {
+		f.Add(s)
 	}
 }
 
@@ -18,7 +29,7 @@ func addEscapes(f *testing.F) {
 func runes(s string) string { return string([]rune(s)) }
 
 func FuzzAppendJSIsOneStringOfJSONAndJavaScript(f *testing.F) {
-	addEscapes(f)
+	addSeeds(f)
 	f.Fuzz(func(t *testing.T, s string) {
 		literal := string(AppendJS(nil, s))
 		var decoded string
@@ -39,7 +50,7 @@ func FuzzAppendJSIsOneStringOfJSONAndJavaScript(f *testing.F) {
 // it in an attribute, as a browser does. A carriage return stays one, because it
 // arrives as a character reference.
 func FuzzAppendHTMLIsTextAndAttributeValue(f *testing.F) {
-	addEscapes(f)
+	addSeeds(f)
 	f.Fuzz(func(t *testing.T, s string) {
 		e := string(AppendHTML(nil, s))
 		page := `<!DOCTYPE html><body><p title="` + e + `" lang='` + e + `'>` + e + `</p><b></b>`
@@ -74,8 +85,8 @@ func FuzzAppendHTMLIsTextAndAttributeValue(f *testing.F) {
 }
 
 func FuzzAFieldAndDataAreOneEvent(f *testing.F) {
-	for _, test := range escapes {
-		f.Add(test.in, test.in)
+	for i, s := range seeds {
+		f.Add(s, seeds[len(seeds)-1-i])
 	}
 	f.Fuzz(func(t *testing.T, name, data string) {
 		var b []byte
@@ -100,6 +111,18 @@ func FuzzAFieldAndDataAreOneEvent(f *testing.F) {
 		}
 		if e.Retry != "" {
 			t.Errorf("there is a retry of %q", e.Retry)
+		}
+	})
+}
+
+// Whatever a nonce is, a script has it and nothing else.
+func FuzzANonceStaysInItsAttribute(f *testing.F) {
+	addSeeds(f)
+	f.Fuzz(func(t *testing.T, nonce string) {
+		page := string(Script{Nonce: nonce}.AppendOpen(nil)) + "ff()\n</script><p>after</p>"
+		texts, rest := scripts(t, page)
+		if len(texts) != 1 || texts[0] != "ff()\n" || rest != "<p>after</p>" {
+			t.Errorf("the nonce %q makes the scripts %q and then %q", nonce, texts, rest)
 		}
 	})
 }

@@ -78,8 +78,11 @@ func Remove(target string) Update {
 	return Update{ActionRemove, target, ""}
 }
 
-// Attr sets the attribute name of target to value.
+// Attr sets the attribute name of target to value. The value is text and stays one;
+// what the browser makes of it is up to the name, which is the author's choice: a
+// script for onclick, a URL for href, a document for srcdoc.
 func Attr(target, name, value string) Update {
+	name = strings.ReplaceAll(name, "\n", " ") // which no name has either, so Check refuses it
 	return Update{ActionAttr, target, name + "\n" + value}
 }
 
@@ -170,7 +173,8 @@ func blank(r rune) bool { return r == ' ' || control(r) }
 // UTF-8 become U+FFFD, and where HTML is text, which SSE sends by lines, each
 // line end becomes a line feed. Firefox's EventSource drops NUL: in what an
 // element gets, the noncharacter U+FDD0 stands for it, which the browser's half
-// turns back; in the title and in events it becomes U+FFFD.
+// turns back, in attributes into U+FFFD as every parser of HTML does; in the title
+// and in events it becomes U+FFFD here.
 func (u Update) valid() Update {
 	if !utf8.ValidString(u.HTML) {
 		u.HTML = strings.ToValidUTF8(u.HTML, "\ufffd")

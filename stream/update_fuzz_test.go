@@ -25,10 +25,10 @@ func sendable(t *testing.T, action uint8, target, html string) Update {
 }
 
 func addUpdates(f *testing.F) {
-	for i, test := range escapes {
-		f.Add(uint8(i), "target", "title\n"+test.in, uint64(i))
-		f.Add(uint8(i), test.in, "title\n", uint64(1<<53-1))
-		f.Add(uint8(slices.Index(actions, ActionEmit)), "tick"+test.in, test.in, uint64(0))
+	for i, s := range seeds {
+		f.Add(uint8(i), "target", "title\n"+s, uint64(i))
+		f.Add(uint8(i), s, "title\n", uint64(1<<53-1))
+		f.Add(uint8(slices.Index(actions, ActionEmit)), "tick"+s, s, uint64(0))
 	}
 }
 
@@ -80,6 +80,52 @@ func FuzzAnEventOfSSEIsTheUpdate(f *testing.F) {
 		}
 		if got := got[1]; got.Name != "other" || got.Data != "" {
 			t.Errorf("the event behind it is %q", got)
+		}
+	})
+}
+
+// The browser's half gets all updates in one form: the target, then the content.
+func FuzzAnEventForTheBrowsersHalfIsTheUpdate(f *testing.F) {
+	addUpdates(f)
+	f.Fuzz(func(t *testing.T, action uint8, target, html string, id uint64) {
+		u := sendable(t, action, target, html)
+		sse := SSE{Retry: 1500e6, Beat: true}
+		b := sse.AppendStart(nil)
+		b = sse.AppendEvent(b, Event{ID: id % (1 << 53), Update: u})
+		b = sse.AppendHeartbeat(b)
+		got, unknown := parseSSE(string(b))
+		if len(got) != 3 || len(unknown) > 0 {
+			t.Fatalf("%q is the events %q with the fields %q", b, got, unknown)
+		}
+		if got[0].Name != ActionBeat || got[0].Data != "1500" || got[2].Name != ActionBeat || got[2].Data != "1500" {
+			t.Errorf("around it stand %q and %q", got[0], got[2])
+		}
+		u.HTML = lineFeeds.Replace(u.HTML)
+		gotTarget, gotHTML, _ := strings.Cut(got[1].Data, "\n")
+		if got := (Update{got[1].Name, gotTarget, gotHTML}); got != u {
+			t.Errorf("the event is %q, want %q", got, u)
+		}
+	})
+}
+
+// What plain mode takes for a snippet is one, whatever else stands in a script.
+func FuzzWhatReadsAsABatchIsOne(f *testing.F) {
+	addSeeds(f)
+	for _, s := range seeds {
+		f.Add(strings.TrimPrefix(batchOf(Script{}, Event{7, Update{ActionInner, "a", s}.valid()}), "<script>"))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		text = strings.TrimSuffix(text, "</script>")
+		events, ok := ParseScript(text)
+		if !ok {
+			return
+		}
+		again := strings.TrimSuffix(strings.TrimPrefix(batchOf(Script{}, events...), "<script>"), "</script>")
+		if got, ok := ParseScript(again); !ok || !slices.Equal(got, events) {
+			t.Errorf("%q is read as %v and then as %v", text, events, got)
+		}
+		if got, rest := updates(t, batchOf(Script{}, events...)); rest != "" || len(got) != len(events) {
+			t.Errorf("%q runs as %v and leaves %q", text, got, rest)
 		}
 	})
 }

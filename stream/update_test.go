@@ -101,7 +101,7 @@ func TestCheckRefusesAndSaysWhatWouldBeRight(t *testing.T) {
 	for _, name := range []string{"append", "remove", "reload", "done", "fail", "emit", "open", "error", "state"} {
 		tests = append(tests, refusal{Emit(name, ""), anotherN})
 	}
-	for _, name := range []string{"a b", "a\tb", `a"`, "a'", "a<", "a>", "a/", "a=", "a\x00", "a\xff", "\r"} {
+	for _, name := range []string{"a b", "a\tb", `a"`, "a'", "a<", "a>", "a/", "a=", "a\x00", "a\xff", "\r", "\n", "title\n", "title\nvalue"} {
 		tests = append(tests, refusal{Attr("log", name, ""), anAttr})
 	}
 	for _, test := range tests {

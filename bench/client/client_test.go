@@ -114,7 +114,7 @@ func TestADocumentChangesAsInABrowser(t *testing.T) {
 			t.Errorf("%v: %v", u, err)
 		}
 	}
-	want := "<div id=\"log\">start &lt;<p id=\"a\">x\x00y<i title=\"a\x00b\"></i></p>\nafter<i>before</i><p id=\"b\" class=\"new\" title=\"again\x00\">new</p><table><tbody id=\"rows\"><tr><td>1</td></tr></tbody></table><i>end</i></div>"
+	want := "<div id=\"log\">start &lt;<p id=\"a\">x\x00y<i title=\"a\ufffdb\"></i></p>\nafter<i>before</i><p id=\"b\" class=\"new\" title=\"again\ufffd\">new</p><table><tbody id=\"rows\"><tr><td>1</td></tr></tbody></table><i>end</i></div>"
 	if got := d.HTML("log"); got != want || d.Title() != "a </title>" || d.Text("b") != "new" {
 		t.Errorf("the document is %q, its title %q, b %q", got, d.Title(), d.Text("b"))
 	}

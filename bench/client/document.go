@@ -97,7 +97,7 @@ var actions = map[string]func(n *node, content string){
 	"remove": func(n *node, _ string) { n.Parent.RemoveChild(n) },
 	"attr": func(n *node, content string) {
 		name, value, _ := strings.Cut(content, "\n")
-		setAttribute(n, strings.ToLower(name), value)
+		setAttribute(n, strings.Map(lower, name), value)
 	},
 }
 
@@ -113,10 +113,19 @@ func insert(parent, next, context *node, content string) {
 	}
 }
 
+// lower is the lower case of ASCII, which is all that names have.
+func lower(r rune) rune {
+	if 'A' <= r && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	return r
+}
+
 // nul stands for NUL on the wire and while HTML, which cannot hold it, is parsed.
 const nul = "\ufdd0"
 
-// restore puts NUL back into n and all that it holds.
+// restore puts NUL back into the text of n and all that it holds, and U+FFFD into
+// the attributes.
 func restore(n *node) {
 	restoreOne(n)
 	for c := range n.Descendants() {
@@ -129,7 +138,7 @@ func restoreOne(n *node) {
 		n.Data = strings.ReplaceAll(n.Data, nul, "\x00")
 	}
 	for i := range n.Attr {
-		n.Attr[i].Val = strings.ReplaceAll(n.Attr[i].Val, nul, "\x00")
+		n.Attr[i].Val = strings.ReplaceAll(n.Attr[i].Val, nul, "\ufffd")
 	}
 }
 
