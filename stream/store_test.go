@@ -331,10 +331,11 @@ func TestARestartChangesNothing(t *testing.T) {
 					}
 				case 5:
 					have := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !hub.Has(name) })
-					before := sights(t, hub, places, have)
+					random.Shuffle(len(places), func(i, j int) { places[i], places[j] = places[j], places[i] })
+					before := sights(t, hub, places[:min(len(places), 20)], have)
 					hub = restored(t, life(), s)
 					empty := slices.DeleteFunc(slices.Clone(have), hub.Has)
-					after := sights(t, hub, places, have)
+					after := sights(t, hub, places[:min(len(places), 20)], have)
 					if err := s.check(); err != nil {
 						t.Fatalf("seed %d: %v", seed, err)
 					}
