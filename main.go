@@ -17,6 +17,7 @@ import (
 
 	"foreverframe/demo"
 	"foreverframe/stream"
+	"foreverframe/stream/disk"
 
 	"github.com/alecthomas/kong"
 	"github.com/valyala/fasthttp"
@@ -37,6 +38,8 @@ type serveCommand struct {
 	KeepAge    time.Duration `help:"Age of what is kept of each topic; 0 means for ever." default:"0s" env:"FOREVERFRAME_KEEP_AGE"`
 	DropAfter  time.Duration `help:"Time after which a topic that nobody uses is forgotten; less than 0 means never." default:"1h" env:"FOREVERFRAME_DROP_AFTER"`
 	MaxTopics  int           `help:"Largest number of topics; less than 0 means any." default:"10000" env:"FOREVERFRAME_MAX_TOPICS"`
+	Data       string        `help:"Directory that keeps the topics when the process ends; without one they live in memory." placeholder:"DIR" env:"FOREVERFRAME_DATA"`
+	Fsync      time.Duration `help:"With --data, how often it is made safe; 0s means before each answer to a publisher. What comes within it is lost if the process is killed." default:"0s" env:"FOREVERFRAME_FSYNC"`
 	Rate       float64       `help:"Events a second that each key may publish; 0 means any number." default:"0" env:"FOREVERFRAME_RATE"`
 	Burst      int           `help:"Events that each key may publish at once; 0 means those of one second." default:"0" env:"FOREVERFRAME_BURST"`
 	Drain      time.Duration `help:"Longest time until the process ends after SIGTERM; open streams are told to end at once." default:"10s" env:"FOREVERFRAME_DRAIN"`
@@ -62,6 +65,11 @@ func main() {
 // Run serves until ctx is done.
 func (c serveCommand) Run(ctx context.Context) error {
 	site := c.site()
+	closeStore, err := c.restore(&site.Hub)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
 	return c.serve(ctx, site, "/demo/hello")
 }
 
@@ -69,7 +77,12 @@ func (c serveCommand) Run(ctx context.Context) error {
 func (c pipeCommand) Run(ctx context.Context) error {
 	site := c.site()
 	site.LogTitle = c.Title
-	site.Hub.DropAfter = -1      // the lines of a program that is silent for long stay
+	site.Hub.DropAfter = -1 // the lines of a program that is silent for long stay
+	closeStore, err := c.restore(&site.Hub)
+	if err != nil {
+		return err
+	}
+	defer closeStore()
 	go pipe(ctx, site, os.Stdin) // ends with the process: a read of a terminal cannot be interrupted
 	return c.serve(ctx, site, "/demo/log")
 }
@@ -97,6 +110,27 @@ func (c *serveCommand) site() *demo.Site {
 		Burst:   c.Burst,
 		Origins: c.CORSOrigin,
 	}
+}
+
+// restore makes hub keep its topics in c.Data, if that is set, until it is closed.
+func (c *serveCommand) restore(hub *stream.Hub) (closeStore func(), err error) {
+	if c.Data == "" {
+		return func() {}, nil
+	}
+	store, err := disk.Open(c.Data, c.Fsync)
+	if err != nil {
+		return nil, fmt.Errorf("--data: %w", err)
+	}
+	closeStore = func() {
+		if err := store.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "foreverframe: --data:", err)
+		}
+	}
+	if err := hub.Restore(store); err != nil {
+		closeStore()
+		return nil, fmt.Errorf("--data: %w", err)
+	}
+	return closeStore, nil
 }
 
 // serve serves site until ctx is done, and then until open pages have finished

@@ -13,9 +13,10 @@ import (
 
 // A Hub carries updates from those who publish to those who follow, by topic,
 // and keeps the recent past of each topic, so that a browser which comes back
-// misses nothing. A publisher never waits and does not know who listens. The
-// zero value is ready to use; set the fields before. All methods may be called
-// by several goroutines at once.
+// misses nothing. A publisher never waits for a reader and does not know who
+// listens. The zero value is ready to use, and keeps all in memory; set the
+// fields before, and call Restore before all else if a Store is to keep it. All
+// methods may be called by several goroutines at once.
 //
 // The ids of events grow over all topics and from one life of a hub to the next:
 // an id is the hub's birth in microseconds since 1970 plus the event's count.
@@ -49,8 +50,10 @@ type Hub struct {
 	// hub.
 	Latest func(topic string) bool
 
-	newest  atomic.Uint64 // the newest id; the hub's birth if there was none
-	sweepAt atomic.Int64  // when to look for idle topics, in microseconds since 1970
+	newest    atomic.Uint64 // the newest id; the hub's birth if there was none
+	sweepAt   atomic.Int64  // when to look for idle topics, in microseconds since 1970
+	committer *committer    // nil without a store
+	receipts  receipts
 
 	mu     sync.RWMutex // guards the rest
 	topics map[string]*log
@@ -76,11 +79,11 @@ var (
 	ErrBatch = errors.New("a topic cannot keep so many updates at once: publish fewer together")
 )
 
-// Publish adds u to topic and returns its id. It does not wait for anybody. The
-// error wraps ErrTopic, ErrTopics, ErrUpdate or ErrTopicEnded.
+// Publish adds u to topic and returns its id. It waits for nobody but a store.
+// The error wraps ErrTopic, ErrTopics, ErrUpdate, ErrTopicEnded or ErrStore.
 func (h *Hub) Publish(topic string, u Update) (id uint64, err error) {
 	if err = u.Check(); err == nil {
-		id, err = h.append(topic, []Update{u.valid()})
+		id, err = h.append(topic, []Update{u.valid()}, nil)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("publish %q: %w", topic, err)
@@ -89,9 +92,14 @@ func (h *Hub) Publish(topic string, u Update) (id uint64, err error) {
 }
 
 // PublishAll adds updates to topic, all of them or none, and returns their ids.
-// No other event of the topic comes between them. It does not wait for anybody.
-// The error wraps one of Publish's or ErrBatch.
+// No other event of the topic comes between them. It waits for nobody but a
+// store. The error wraps one of Publish's or ErrBatch.
 func (h *Hub) PublishAll(topic string, updates ...Update) (ids []uint64, err error) {
+	return h.publish(topic, updates, nil)
+}
+
+// publish is PublishAll with a receipt, which may be nil, for the store.
+func (h *Hub) publish(topic string, updates []Update, r *Receipt) (ids []uint64, err error) {
 	all := make([]Update, len(updates))
 	for i, u := range updates {
 		if err := u.Check(); err != nil {
@@ -99,22 +107,24 @@ func (h *Hub) PublishAll(topic string, updates ...Update) (ids []uint64, err err
 		}
 		all[i] = u.valid()
 	}
-	last, err := h.append(topic, all)
+	last, err := h.append(topic, all, r)
 	if err != nil {
 		return nil, fmt.Errorf("publish %q: %w", topic, err)
 	}
-	for i := range updates {
-		ids = append(ids, last-uint64(len(updates)-1-i))
-	}
-	return ids, nil
+	return idsUpTo(last, len(updates)), nil
 }
 
 // append adds valid updates to topic and returns the id of the last of them.
-func (h *Hub) append(topic string, updates []Update) (last uint64, err error) {
+func (h *Hub) append(topic string, updates []Update, r *Receipt) (last uint64, err error) {
 	if len(updates) > 1 && !h.retention().holds(updates) {
 		return 0, ErrBatch
 	}
 	at := now()
+	if h.committer != nil && len(updates) > 0 {
+		last, err = h.keep(&write{topic: topic, at: at, updates: updates, receipt: r})
+		h.sweep(at)
+		return last, err
+	}
 	wrong := h.with(topic, func(l *log) { last, err = l.append(at, updates) })
 	if wrong != nil {
 		return 0, wrong
@@ -123,11 +133,34 @@ func (h *Hub) append(topic string, updates []Update) (last uint64, err error) {
 	return last, err
 }
 
+// keep brings w to the store, and returns its id when it is shown.
+func (h *Hub) keep(w *write) (id uint64, err error) {
+	if err := h.with(w.topic, func(l *log) { w.log = l; l.pin() }); err != nil {
+		return 0, err
+	}
+	if w.receipt != nil {
+		h.committer.forget(Changes{ForgetReceipts: h.receipts.forgotten()})
+	}
+	h.committer.commit(w)
+	return w.id, w.err
+}
+
 // End ends topic: those who follow it are told that it is done, and so is
-// whoever asks for it before it is dropped.
+// whoever asks for it before it is dropped. It waits for nobody but a store. The
+// error wraps ErrTopic, ErrTopics or ErrStore.
 func (h *Hub) End(topic string) error {
-	if err := h.with(topic, (*log).end); err != nil {
+	if err := h.end(topic); err != nil {
 		return fmt.Errorf("end %q: %w", topic, err)
+	}
+	return nil
+}
+
+func (h *Hub) end(topic string) error {
+	if h.committer == nil {
+		return h.with(topic, (*log).end)
+	}
+	if _, err := h.keep(&write{topic: topic, at: now()}); !errors.Is(err, ErrTopicEnded) {
+		return err
 	}
 	return nil
 }

@@ -32,6 +32,12 @@ type log struct {
 	ended     bool
 	used      int64             // when somebody last published, followed or asked
 	followers []chan<- struct{} // each has room for one token, which tells of a change
+	pending   int               // publications that are on their way to a store
+	released  uint64            // up to here a store has been told to forget
+
+	// The rest belongs to the group of a committer whose turn it is.
+	record uint64 // the newest record in the store, or where the topic began
+	ending bool   // the newest record is the topic's end
 }
 
 // retention bounds what a log keeps.
@@ -54,6 +60,14 @@ func (l *log) append(at int64, updates []Update) (last uint64, err error) {
 	}
 	l.use(at)
 	last = l.newest.Add(uint64(len(updates)))
+	l.add(last, at, updates)
+	l.wake()
+	return last, nil
+}
+
+// add adds updates, of which the last has the id last, and forgets what is too
+// much by then.
+func (l *log) add(last uint64, at int64, updates []Update) {
 	id := last - uint64(len(updates))
 	for _, u := range updates {
 		id++
@@ -63,8 +77,30 @@ func (l *log) append(at int64, updates []Update) (last uint64, err error) {
 	}
 	l.forgetMore()
 	l.forgetOld(at)
-	l.wake()
-	return last, nil
+}
+
+// pin keeps the log from being dropped until what is pending is shown or unpin.
+func (l *log) pin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending++
+}
+
+func (l *log) unpin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending--
+}
+
+// forgettable returns up to which id a store may forget the log, zero if it has
+// been told. The newest record stays: it says where the log stands.
+func (l *log) forgettable() uint64 {
+	id := min(l.floor, l.record-1)
+	if id <= l.released {
+		return 0
+	}
+	l.released = id
+	return id
 }
 
 // use says that the log was of use at the time at.
@@ -132,7 +168,7 @@ func (l *log) forget(n int) {
 	for _, e := range l.events[:n] {
 		l.bytes -= size(e.Update)
 	}
-	l.floor = l.events[n-1].ID
+	l.floor = max(l.floor, l.events[n-1].ID)
 	l.events, l.times = l.events[n:], l.times[n:]
 	if l.forgotten += n; l.forgotten > len(l.events) {
 		l.events, l.times = slices.Clone(l.events), slices.Clone(l.times) // frees what is forgotten
@@ -205,11 +241,11 @@ func (l *log) place() uint64 {
 	return l.floor
 }
 
-// idle reports whether nobody follows the log and nobody has used it for the
-// microseconds limit before the time at. It forgets what is too old.
+// idle reports whether nobody follows the log, nothing is on its way to it and
+// nobody has used it for the microseconds limit before the time at. It forgets what is too old.
 func (l *log) idle(at, limit int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forgetOld(at)
-	return len(l.followers) == 0 && at-l.used >= limit
+	return len(l.followers) == 0 && l.pending == 0 && at-l.used >= limit
 }

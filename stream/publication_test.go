@@ -191,8 +191,8 @@ func TestReceiptsAreKeptForSoLongAndSoMany(t *testing.T) {
 			t.Error("one of 1,024 keys is forgotten")
 		}
 		send(maxReceipts)
-		if send(0) == second || len(p.receipts.all) != maxReceipts || len(p.receipts.order) != maxReceipts {
-			t.Errorf("there are %d receipts, in order %d", len(p.receipts.all), len(p.receipts.order))
+		if send(0) == second || len(p.Hub.receipts.all) != maxReceipts || len(p.Hub.receipts.order) != maxReceipts {
+			t.Errorf("there are %d receipts, in order %d", len(p.Hub.receipts.all), len(p.Hub.receipts.order))
 		}
 	})
 }

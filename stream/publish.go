@@ -35,8 +35,7 @@ type Publisher struct {
 	// needs as long a silence, and those beyond Burst count against later ones.
 	Burst int
 
-	receipts receipts
-	rates    rates
+	rates rates
 }
 
 const (
@@ -58,10 +57,12 @@ const (
 //
 // A request with the header Idempotency-Key may be sent again: within ten
 // minutes and 1,024 keys, one with the same key, topic and updates publishes
-// nothing and gets the same answer; with other updates it gets 422.
+// nothing and gets the same answer; with other updates it gets 422. It waits for
+// one that is on its way.
 //
 // Whatever else is wrong gets a 4xx that says why: 413 what is too large, 410 a
-// topic that has ended, 429 with Retry-After what comes too fast.
+// topic that has ended, 429 with Retry-After what comes too fast; and 503 with
+// Retry-After what the hub's store cannot keep.
 func (p *Publisher) Publish(req *fasthttp.RequestCtx, topic string) {
 	defer countPublish(req)
 	key, ok := p.key(req)
@@ -84,16 +85,16 @@ func (p *Publisher) Publish(req *fasthttp.RequestCtx, topic string) {
 
 // publish publishes m to topic with a key of p.
 func (p *Publisher) publish(key, topic string, m publication) (ids []uint64, err error) {
-	publish := func() ([]uint64, error) {
+	publish := func(r *Receipt) ([]uint64, error) {
 		if wait := p.rates.take(key, len(m.updates), p.Rate, p.Burst); wait > 0 {
 			return nil, &refusal{fasthttp.StatusTooManyRequests, fmt.Sprintf("too many events: this key may publish %v a second; come back in %v", p.Rate, wait), wait}
 		}
-		return p.Hub.PublishAll(topic, m.updates...)
+		return p.Hub.publish(topic, m.updates, r)
 	}
 	if m.key == "" {
-		return publish()
+		return publish(nil)
 	}
-	return p.receipts.once(topic, m, publish)
+	return p.Hub.receipts.once(topic, m, publish)
 }
 
 // appendAnswer appends the answer to what has been published.
@@ -111,7 +112,8 @@ func appendAnswer(b []byte, ids []uint64, batch bool) []byte {
 	return append(b, "]}\n"...)
 }
 
-// End answers a DELETE: it ends topic and answers 204.
+// End answers a DELETE: it ends topic and answers 204, or 503 with Retry-After
+// if the hub's store cannot keep that.
 func (p *Publisher) End(req *fasthttp.RequestCtx, topic string) {
 	defer countPublish(req)
 	_, ok := p.key(req)
@@ -120,7 +122,10 @@ func (p *Publisher) End(req *fasthttp.RequestCtx, topic string) {
 	case !p.Hub.Has(topic):
 		Refuse(req, fasthttp.StatusNotFound, fmt.Sprintf("there is no topic %q", topic))
 	default:
-		p.Hub.End(topic)
+		if err := p.Hub.End(topic); err != nil {
+			refuse(req, err)
+			return
+		}
 		req.SetStatusCode(fasthttp.StatusNoContent)
 	}
 }
@@ -138,8 +143,12 @@ func refused(status int, format string, args ...any) error {
 
 func (r *refusal) Error() string { return "publish: " + r.reason }
 
-// topicsWait is when to come back to a hub that has too many topics.
-const topicsWait = time.Minute
+// When to come back to a hub that has too many topics, and to one whose store
+// fails.
+const (
+	topicsWait = time.Minute
+	storeWait  = 5 * time.Second
+)
 
 // refuse answers req with err.
 func refuse(req *fasthttp.RequestCtx, err error) {
@@ -152,6 +161,8 @@ func refuse(req *fasthttp.RequestCtx, err error) {
 		r.status = fasthttp.StatusRequestEntityTooLarge
 	case errors.Is(err, ErrTopics):
 		r.status, r.wait = fasthttp.StatusTooManyRequests, topicsWait
+	case errors.Is(err, ErrStore):
+		r.status, r.wait = fasthttp.StatusServiceUnavailable, storeWait
 	}
 	Refuse(req, r.status, err.Error())
 	if r.wait > 0 {

@@ -72,6 +72,7 @@ func (h *Hub) add(topic string) *log {
 		latest:    h.Latest != nil && h.Latest(topic),
 		newest:    &h.newest,
 		floor:     h.floor,
+		record:    h.floor,
 		used:      at,
 	}
 	h.topics[topic] = l
@@ -86,14 +87,27 @@ func (h *Hub) sweep(at int64) {
 	if at < due || h.DropAfter < 0 || !h.sweepAt.CompareAndSwap(due, at+idle/8) {
 		return
 	}
+	if dropped := h.drop(at, idle); h.committer != nil && len(dropped) > 0 {
+		h.committer.commit(nil)
+	}
+}
+
+// drop drops the topics that nobody has used for the microseconds idle before
+// the time at, and returns what of them a store keeps.
+func (h *Hub) drop(at, idle int64) (dropped []Place) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for topic, l := range h.topics {
 		if l.idle(at, idle) { // and stays so, because only with gives it away
 			h.floor = max(h.floor, l.place())
 			delete(h.topics, topic)
+			dropped = append(dropped, Place{topic, l.record})
 		}
 	}
+	if h.committer != nil { // before a topic is made anew
+		h.committer.forget(Changes{Forget: dropped, Floor: h.floor})
+	}
+	return dropped
 }
 
 func (h *Hub) maxTopics() int {
