@@ -28,6 +28,8 @@ import (
 type Site struct {
 	// Hub has the topics of the site.
 	Hub stream.Hub
+	// Streams are the site's open streams.
+	Streams stream.Streams
 	// Keys are the keys that may publish.
 	Keys []string
 	// Rate and Burst bound what each key publishes, as in stream.Publisher.
@@ -106,8 +108,8 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 	get("/ff.js", asset("text/javascript", []byte(fallback.Runtime)))
 	get("/metrics", seen)
 	get("/healthz", func(req *fasthttp.RequestCtx) { req.SetBodyString("ok\n") })
-	get("/readyz", func(req *fasthttp.RequestCtx) { req.SetBodyString("ok\n") })
-	return wire(r.Handler)
+	get("/readyz", s.ready)
+	return s.Streams.Handler(wire(r.Handler))
 }
 
 // Run publishes what the site's own feeds carry, until ctx is done.
@@ -117,6 +119,15 @@ func (s *Site) Run(ctx context.Context) {
 	publishing.Go(func() { s.runDashboard(ctx) })
 	publishing.Go(func() { s.runBeat(ctx) })
 	publishing.Wait()
+}
+
+// ready tells a balancer whether the site takes new streams.
+func (s *Site) ready(req *fasthttp.RequestCtx) {
+	if s.Streams.Draining() {
+		stream.Refuse(req, fasthttp.StatusServiceUnavailable, "the server is about to end")
+		return
+	}
+	req.SetBodyString("ok\n")
 }
 
 func (s *Site) index(req *fasthttp.RequestCtx) {

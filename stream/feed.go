@@ -37,6 +37,7 @@ func (f Feed) Follow(ctx context.Context, page *Page) error {
 	if page.document != nil {
 		return f.sendKept(page, after)
 	}
+	page.member.follow()
 	for events, err := range f.hub.Subscribe(ctx, after, f.Topics...) {
 		if errors.Is(err, ErrGap) {
 			page.SendEvents(Event{ID: f.hub.Feed(f.Topics...).After, Update: Reload()})

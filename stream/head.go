@@ -33,7 +33,6 @@ func (s *session) serveDocument(req *fasthttp.RequestCtx) {
 	}
 	header := &req.Response.Header
 	s.document.Header(header)
-	req.SetUserValue(sessionKey{}, deadline{s.conn})
 	switch {
 	case req.IsHead():
 		l.Close()
@@ -41,7 +40,7 @@ func (s *session) serveDocument(req *fasthttp.RequestCtx) {
 	case req.Request.Header.IsHTTP11():
 		req.Response.SetBodyStream(l, -1)
 	default:
-		serveUntilClose(req, func(w io.Writer) { l.WriteTo(w) })
+		s.serveUntilClose(req, func(w io.Writer) { l.WriteTo(w) })
 	}
 }
 
@@ -74,6 +73,9 @@ func (l *lateHead) Write(b []byte) (int, error) {
 // SupportsBodyWriteTo makes fasthttp call WriteTo.
 func (l *lateHead) SupportsBodyWriteTo() bool { return true }
 
+// Read is not called.
+func (l *lateHead) Read([]byte) (int, error) { return 0, io.EOF }
+
 // WriteTo lets the stream write to w and waits for its end.
 func (l *lateHead) WriteTo(w io.Writer) (int64, error) {
 	if l.conn != nil {
@@ -88,5 +90,5 @@ func (l *lateHead) WriteTo(w io.Writer) (int64, error) {
 func (l *lateHead) Close() error {
 	l.abandon.Do(func() { close(l.to) })
 	<-l.over
-	return deadline{l.conn}.Close() // which an abandoned stream has left in the past
+	return l.session.Close() // lifts the deadline that an abandoned stream has left in the past
 }

@@ -22,16 +22,22 @@ func TestAShutdownEndsEveryStream(t *testing.T) {
 		const streams = 10
 		causes := make(chan error, streams+1)
 		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
-			Response{Transport: plain{}, Shell: markup("<h1>"), Log: s.log.logger(), Source: func(ctx context.Context, _ *Page) error {
+			r := Response{Transport: plain{}, Shell: markup("<h1>"), Log: s.log.logger(), Source: func(ctx context.Context, page *Page) error {
+				page.Send(Inner("a", Text("b")))
 				<-ctx.Done()
 				causes <- context.Cause(ctx)
 				return ctx.Err()
-			}}.Serve(req)
+			}}
+			if string(req.Path()) == "/feed" {
+				r.Shell = nil
+			}
+			r.Serve(req)
 		})
 		var clients []*client
-		for range streams {
+		paths := []string{"/", "/feed"}
+		for i := range streams {
 			c := s.connect(t)
-			c.ask("GET /")
+			c.ask("GET " + paths[i%2])
 			c.head()
 			c.chunk()
 			clients = append(clients, c)
@@ -48,12 +54,16 @@ func TestAShutdownEndsEveryStream(t *testing.T) {
 				t.Errorf("the cause is %v, want ErrShutdown", err)
 			}
 		}
-		for _, c := range clients {
-			if body := c.body(); body != "" {
-				t.Errorf("the page is told %q, and would not come back", body)
+		for i, c := range clients {
+			body := c.body()
+			if i%2 == 0 && !strings.HasSuffix(body, "([fail ])") {
+				t.Errorf("a page that has not got all of itself is told %q", body)
+			}
+			if i%2 == 1 && body != "" {
+				t.Errorf("who follows is told %q, and would not come back", body)
 			}
 		}
-		if body := old.rest(); body != "<h1>" {
+		if body := old.rest(); body != "<h1>([inner a])([fail ])" {
 			t.Errorf("HTTP/1.0: the body is %q", body)
 		}
 		s.log.want(t)

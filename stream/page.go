@@ -83,6 +83,7 @@ type Page struct {
 	out       io.Writer
 	conn      net.Conn // for the deadline; nil means none
 	cancel    context.CancelCauseFunc
+	member    *member // nil if the server has no Streams
 	log       *slog.Logger
 	path      string // of the request, for the log
 

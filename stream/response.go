@@ -94,11 +94,17 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	if r.After == 0 {
 		r.After = LastEventID(req)
 	}
+	s := &session{Response: r, path: string(req.Path()), conn: req.Conn(), server: serverContext(req.Done())}
+	if !req.IsHead() {
+		var ok bool
+		if s.member, ok = admit(req); !ok {
+			return
+		}
+		req.SetUserValue(sessionKey{}, s)
+	}
 	header := &req.Response.Header
 	r.Transport.Header(header)
 	streamHeaders(header)
-
-	s := &session{Response: r, path: string(req.Path()), conn: req.Conn(), server: serverContext(req.Done())}
 	if composer, ok := r.Transport.(Composer); ok {
 		s.document = composer.Compose()
 		s.serveDocument(req)
@@ -108,10 +114,9 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	case req.IsHead():
 		header.SetContentLength(bodyLength(req))
 	case !req.Request.Header.IsHTTP11():
-		serveUntilClose(req, func(w io.Writer) { s.run(w) })
+		s.serveUntilClose(req, func(w io.Writer) { s.run(w) })
 	default:
-		req.SetUserValue(sessionKey{}, deadline{s.conn})
-		req.Response.SetBodyStream(s, -1)
+		req.Response.SetBodyStream(body{s}, -1)
 	}
 }
 
@@ -128,18 +133,6 @@ func bodyLength(req *fasthttp.RequestCtx) int {
 }
 
 type sessionKey struct{}
-
-// A deadline is a value of a request: fasthttp closes it when the response has
-// left, its end included.
-type deadline struct{ conn net.Conn }
-
-// Close lifts the deadline that run has left for the end of the response.
-func (d deadline) Close() error {
-	if d.conn == nil {
-		return nil
-	}
-	return d.conn.SetWriteDeadline(time.Time{})
-}
 
 // streamHeaders keeps caches, proxies and content sniffers from holding or
 // changing a stream.
@@ -176,38 +169,57 @@ func LastEventIDDone(req *fasthttp.RequestCtx) bool {
 	return string(req.Request.Header.Peek("Last-Event-ID")) == doneID
 }
 
-// A session is a response on its way: the body that fasthttp asks to write
-// itself.
+// A session is a response on its way. It is a value of its request: fasthttp
+// closes it when the response has left, its end included.
 type session struct {
 	Response
 	path     string
 	conn     net.Conn
 	server   context.Context
 	document Document // nil unless the transport is a Composer
+	member   *member  // nil if the server has no Streams
 }
+
+// Close lifts the deadline that run has left for the end of the response.
+func (s *session) Close() error {
+	s.member.leave()
+	if s.conn == nil {
+		return nil
+	}
+	return s.conn.SetWriteDeadline(time.Time{})
+}
+
+// A body is a session that fasthttp asks to write itself.
+type body struct{ *session }
 
 // SupportsBodyWriteTo makes fasthttp call WriteTo, where each Write is a chunk
 // that leaves at once.
-func (s *session) SupportsBodyWriteTo() bool { return true }
+func (b body) SupportsBodyWriteTo() bool { return true }
 
 // Read is not called.
-func (s *session) Read([]byte) (int, error) { return 0, io.EOF }
+func (b body) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Close leaves the session to its request.
+func (b body) Close() error { return nil }
 
 // WriteTo serves the stream. fasthttp calls it on the connection's goroutine. It
 // returns no error: one from the connection fasthttp has seen itself, and any
 // other has been dealt with.
-func (s *session) WriteTo(w io.Writer) (int64, error) {
-	return int64(s.run(w).stats.Bytes), nil
+func (b body) WriteTo(w io.Writer) (int64, error) {
+	return int64(b.run(w).stats.Bytes), nil
 }
 
 // serveUntilClose serves a client that does not know chunks: the body that serve
-// writes ends with the connection.
-func serveUntilClose(req *fasthttp.RequestCtx, serve func(w io.Writer)) {
+// writes ends with the connection. fasthttp may drop who hijacks a connection
+// without a word, so until then the session has no place.
+func (s *session) serveUntilClose(req *fasthttp.RequestCtx, serve func(w io.Writer)) {
+	s.member.leave()
 	header := &req.Response.Header
 	header.SetContentLength(untilClose)
 	req.HijackSetNoResponse(true)
 	req.Hijack(func(conn net.Conn) { // req lives until this returns, and has what was set after Serve
 		defer conn.Close()
+		defer s.member.leave()
 		serve(&headWriter{append([]byte(nil), header.Header()...), conn})
 	})
 }
@@ -243,10 +255,12 @@ func (s *session) run(w io.Writer) *Page {
 		cancel:      cancel,
 		limit:       s.Limit,
 		once:        s.Wait > 0,
+		member:      s.member,
 		log:         s.logger(),
 		path:        s.path,
 	}
 	page.idle.L = &page.mu
+	s.member.run(cancel)
 	if s.conn != nil {
 		s.conn.SetWriteDeadline(time.Time{}) // the server's is for the whole response
 	}
@@ -321,9 +335,23 @@ func (s *session) finish(ctx context.Context, page *Page, err error) {
 	case err == errCaughtUp:
 		page.conclude()
 	case ctx.Err() != nil && !panicked:
+		s.interrupt(ctx, page)
 	case page.document != nil && errors.Is(err, ErrNotFound):
 	default:
 		page.log.Error("page", "page", s.path, "transport", s.Transport.Name(), "err", err)
+		page.say(ActionFail)
+	}
+}
+
+// interrupt tells a page that its server ends: a poll gets an answer, so that it
+// asks again, and a page that brings its own updates has not got them all. Any
+// other connects again.
+func (s *session) interrupt(ctx context.Context, page *Page) {
+	switch {
+	case context.Cause(ctx) != ErrShutdown:
+	case page.once:
+		page.conclude()
+	case s.Shell != nil:
 		page.say(ActionFail)
 	}
 }
