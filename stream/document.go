@@ -76,7 +76,7 @@ func (p *Page) tell(what func(Document)) {
 		return
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	if p.err == nil {
 		p.compose(what)
 		p.flush()

@@ -52,10 +52,14 @@ func causeName(err error) string {
 			return cause.name
 		}
 	}
+	if errors.As(err, new(*PanicError)) {
+		return causeFailed
+	}
 	return causeEnded
 }
 
-// ended counts and logs the end of page, which is closed. The last of it may not
+// ended counts and logs the end of page, which is closed, and what its transport
+// has panicked with. The last of it may not
 // have left, whatever cause it had.
 func (s *session) ended(page *Page, cause string) {
 	page.mu.Lock()
@@ -65,6 +69,9 @@ func (s *session) ended(page *Page, cause string) {
 	}
 	page.metrics.end(cause)
 	log := s.logger()
+	if err := new(PanicError); errors.As(page.err, &err) {
+		log.Error("page", "page", s.path, "transport", s.Transport.Name(), "err", err)
+	}
 	if !log.Enabled(context.Background(), slog.LevelInfo) {
 		return
 	}

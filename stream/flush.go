@@ -48,7 +48,7 @@ const maxTurns = 4
 // relay goes on writing in the place of a sender who has written enough.
 func (p *Page) relay() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	for p.unsent != nil && p.err == nil {
 		p.writeUnsent()
 	}
@@ -63,8 +63,10 @@ func (p *Page) wrote() {
 
 // writeUnsent makes one write of all that is unsent.
 func (p *Page) writeUnsent() {
-	ends := p.ends()
-	p.closeBatch()
+	ends := p.seal()
+	if p.err != nil {
+		return
+	}
 	b, updates := p.unsent, p.waiting
 	p.unsent, p.waiting = nil, 0
 	p.wake()
@@ -83,6 +85,19 @@ func (p *Page) writeUnsent() {
 	if ends {
 		p.fail(ErrEnded)
 	}
+}
+
+// seal ends the batch in what is unsent, and reports whether the write of it is the
+// page's last.
+func (p *Page) seal() (last bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.contain(r)
+		}
+	}()
+	last = p.ends()
+	p.closeBatch()
+	return last
 }
 
 // ends reports whether the write of what is unsent is the page's last, and adds
@@ -110,7 +125,7 @@ func (p *Page) full() bool {
 // conclude ends a page of one batch, an empty one if nothing has been sent.
 func (p *Page) conclude() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	if p.err == nil {
 		p.over = true
 		p.batch()
@@ -177,7 +192,7 @@ func (p *Page) arm(d time.Duration) {
 // flush; so now and then something leaves earlier than it has to.
 func (p *Page) late() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	p.armed = false
 	p.flush()
 }
@@ -221,7 +236,7 @@ func (p *Page) fail(err error) {
 	switch {
 	case p.pulse.cut, errors.Is(err, os.ErrDeadlineExceeded):
 		err = ErrSlow
-	case err != ErrEnded:
+	case err != ErrEnded && !errors.As(err, new(*PanicError)):
 		err = ErrClientGone
 	}
 	if err == ErrSlow || err == ErrClientGone {
@@ -236,7 +251,7 @@ func (p *Page) fail(err error) {
 // gone ends the page because its browser has gone, and a write to it.
 func (p *Page) gone() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	p.fail(ErrClientGone)
 	if p.writing {
 		p.cut()
@@ -254,7 +269,7 @@ func (p *Page) cut() {
 // the connection any more, and Send returns an error.
 func (p *Page) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	p.flushAll()
 	for p.writing { // by who found the page failed
 		p.wait()
@@ -297,7 +312,7 @@ func (p *Page) start(deadline, heartbeat time.Duration) {
 	p.pulse.deadline = int(deadline / every)
 	p.pulse.heartbeat = int(max(heartbeat, 0) / every)
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	p.pulse.timer = time.AfterFunc(every, p.tick)
 }
 
@@ -309,7 +324,7 @@ func (u *pulse) stop() {
 
 func (p *Page) tick() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	u := &p.pulse
 	if p.err != nil {
 		return

@@ -72,6 +72,7 @@ const (
 	inSlot       = "slot"       // a slot's View or Failed, or the view that they return
 	inEncoder    = "encoder"    // a Transport or a Document
 	inConnection = "connection" // a write
+	inCallback   = "callback"   // a function of a Hub
 )
 
 // countPanic counts a panic that has been contained, by the label stage.

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -130,14 +131,14 @@ func (p *Page) Send(u Update) error { return p.SendEvents(Event{Update: u}) }
 
 // SendEvents sends events in one batch, so that they leave together; many of
 // them leave in pieces of the size that the flush policy has.
-func (p *Page) SendEvents(events ...Event) error {
+func (p *Page) SendEvents(events ...Event) (err error) {
 	for _, e := range events {
 		if err := e.Check(); err != nil {
 			return err
 		}
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(&err)
 	return p.send(events)
 }
 
@@ -189,7 +190,7 @@ func (p *Page) say(action string) {
 		return
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	p.send([]Event{{Update: Update{Action: action}}})
 }
 
@@ -209,27 +210,40 @@ func (p *Page) updated() error {
 // is the page, and for one view at a time; a Composer sends of it what it finds
 // ready.
 func (p *Page) Render(view View) error {
-	p.setRendering(true)
-	defer p.setRendering(false) // also after a panic
+	p.rendersNow()
+	whole := false
+	defer func() { p.rendered(whole) }() // also after a panic
 	view.WriteHTML(textWriter{p})
+	whole = true
 	return p.Flush()
 }
 
-func (p *Page) setRendering(on bool) {
+func (p *Page) rendersNow() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rendering = on
+	defer p.unlock(nil)
+	p.rendering = true
+}
+
+// rendered sends what has been held while a view rendered, which has written all
+// of itself or a part.
+func (p *Page) rendered(whole bool) {
+	p.mu.Lock()
+	defer p.unlock(nil)
+	if mender, ok := p.transport.(Mender); ok && !whole && p.err == nil {
+		p.add(mender.AppendMend)
+	}
+	p.rendering = false
 	p.wake()
-	if held := p.held; !on && len(held) > 0 {
+	if held := p.held; len(held) > 0 {
 		p.held, p.heldBytes = nil, 0
 		p.send(held)
 	}
 }
 
 // Flush sends what is unsent, and returns when it has left.
-func (p *Page) Flush() error {
+func (p *Page) Flush() (err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(&err)
 	return p.flushAll()
 }
 
@@ -246,9 +260,9 @@ func Rows[T any](ctx context.Context, page *Page, rows iter.Seq[T]) iter.Seq[T] 
 	}
 }
 
-func (p *Page) rowDone() error {
+func (p *Page) rowDone() (err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(&err)
 	if p.document != nil && p.err == nil {
 		p.compose(Document.Row)
 	}
@@ -259,24 +273,49 @@ func (p *Page) rowDone() error {
 // follows remembers the topics that the page follows.
 func (p *Page) follows(topics []string) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	p.topics = topics
+}
+
+// unlock ends a use of the page. A panic of its transport meanwhile ends the
+// page, and becomes the error err if that is not nil.
+func (p *Page) unlock(err *error) {
+	if r := recover(); r != nil {
+		p.contain(r)
+		if err != nil {
+			*err = p.err
+		}
+	}
+	p.mu.Unlock()
+}
+
+// contain ends the page because its transport has panicked with the value r.
+func (p *Page) contain(r any) {
+	countPanic(inEncoder)
+	p.fail(&PanicError{Value: r, Stack: debug.Stack()})
+}
+
+// broke reports whether err is that of a transport which has panicked.
+func (p *Page) broke(err error) bool {
+	p.mu.Lock()
+	defer p.unlock(nil)
+	return errors.As(p.err, new(*PanicError)) && errors.Is(err, p.err)
 }
 
 // Stats returns what the page has sent so far.
 func (p *Page) Stats() Stats {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(nil)
 	return p.stats
 }
 
 // textWriter writes the text of a template into a page.
 type textWriter struct{ page *Page }
 
-func (w textWriter) Write(b []byte) (int, error) {
+func (w textWriter) Write(b []byte) (n int, err error) {
 	p := w.page
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(&err)
 	if p.err != nil {
 		return 0, p.err
 	}

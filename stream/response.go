@@ -311,9 +311,9 @@ func (s *session) show(page *Page) (err error) {
 }
 
 // begin sends what the transport starts with.
-func (p *Page) begin() error {
+func (p *Page) begin() (err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock(&err)
 	b := p.text()
 	if *b = p.transport.AppendStart(*b); len(*b) == 0 {
 		releaseBuffer(b)
@@ -323,7 +323,7 @@ func (p *Page) begin() error {
 	return p.flush()
 }
 
-// finish tells the page how its source has ended, and logs what went wrong.
+// finish tells the page how its source has ended, and logs what went wrong, once.
 func (s *session) finish(ctx context.Context, page *Page, err error) {
 	page.end(ctx, err)
 	panicked := errors.As(err, new(*PanicError))
@@ -337,6 +337,7 @@ func (s *session) finish(ctx context.Context, page *Page, err error) {
 	case ctx.Err() != nil && !panicked:
 		s.interrupt(ctx, page)
 	case page.document != nil && errors.Is(err, ErrNotFound):
+	case page.broke(err):
 	default:
 		page.log.Error("page", "page", s.path, "transport", s.Transport.Name(), "err", err)
 		page.say(ActionFail)

@@ -230,15 +230,16 @@ func TestAFinishedStreamIsNotAskedForAgain(t *testing.T) {
 
 func TestAFailureEndsItsStreamOnly(t *testing.T) {
 	torn := view(func(w io.Writer) { io.WriteString(w, "<p>"); panic("oh no") })
+	mended := string(Script{}.AppendMend([]byte("<p>")))
 	failures := map[string]struct {
 		response Response
 		starts   string
 		logs     string
 	}{
 		"/panic":  {Response{Source: func(context.Context, *Page) error { panic("oh no") }}, "", "oh no|response_test.go"},
-		"/shell":  {Response{Shell: torn}, "<p>", "oh no|response_test.go"},
+		"/shell":  {Response{Shell: torn}, mended, "oh no|response_test.go"},
 		"/view":   {Response{Source: func(_ context.Context, p *Page) error { return p.Send(Append("a", torn)) }}, "", "oh no|response_test.go"},
-		"/render": {Response{Source: func(_ context.Context, p *Page) error { return p.Render(torn) }}, "<p>", "oh no|response_test.go"},
+		"/render": {Response{Source: func(_ context.Context, p *Page) error { return p.Render(torn) }}, mended, "oh no|response_test.go"},
 		"/error":  {Response{Source: func(context.Context, *Page) error { return errors.New("no data") }}, "", `err="no data"`},
 		"/update": {Response{Source: func(_ context.Context, p *Page) error { return p.Send(Remove("")) }}, "", "not an update: the target"},
 		"/nil":    {Response{Source: func(context.Context, *Page) error { panic(nil) }}, "", "response_test.go"},

@@ -105,6 +105,19 @@ func parseCall(text string, e *Event) (rest string, ok bool) {
 // AppendHeartbeat appends a line feed.
 func (Script) AppendHeartbeat(b []byte) []byte { return append(b, '\n') }
 
+// AppendMend appends the ends of all that a view can be in the middle of: an
+// element whose content is text, a script with a comment in it, a tag and its
+// attribute's value, maybe of such an element, a comment. Where there is nothing
+// to end, it shows nothing.
+func (Script) AppendMend(b []byte) []byte {
+	b = append(b, endsOfText...)
+	b = append(b, `<br hidden a='">'>`...)
+	b = append(b, endsOfText...)
+	return append(b, "<!---->"...)
+}
+
+const endsOfText = "</textarea></title></style></xmp></iframe></noembed></noframes></noscript></script></script>"
+
 // Snippet returns u as a View, for a template that brings its own updates: a
 // whole script element under the policy of s.
 func (s Script) Snippet(u Update) View { return snippet{s, u.valid()} }

@@ -1,6 +1,9 @@
 package stream
 
-import "errors"
+import (
+	"errors"
+	"log/slog"
+)
 
 // This file is which topics a hub has: how their names look, how they are made,
 // and how those that nobody uses are dropped.
@@ -69,7 +72,7 @@ func (h *Hub) add(topic string) *log {
 	}
 	l := &log{
 		retention: h.retention(),
-		latest:    h.Latest != nil && h.Latest(topic),
+		latest:    h.isLatest(topic),
 		newest:    &h.newest,
 		floor:     h.floor,
 		record:    h.floor,
@@ -77,6 +80,18 @@ func (h *Hub) add(topic string) *log {
 	}
 	h.topics[topic] = l
 	return l
+}
+
+// isLatest calls Latest, whose panic counts as false.
+func (h *Hub) isLatest(topic string) (latest bool) {
+	var err error
+	defer func() {
+		if err != nil {
+			slog.Error("hub", "topic", topic, "err", err)
+		}
+	}()
+	defer recoverTo(&err, inCallback)
+	return h.Latest != nil && h.Latest(topic)
 }
 
 // sweep drops the topics that are idle at the time at, if it is time to look for

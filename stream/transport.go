@@ -24,3 +24,12 @@ type Transport interface {
 	// nothing in the browser. It may come between batches only.
 	AppendHeartbeat(b []byte) []byte
 }
+
+// A Mender is a Transport whose response is the page itself, so that a view which
+// panics leaves it in the middle of anything.
+type Mender interface {
+	Transport
+	// AppendMend appends what leads the browser's parser to where elements may
+	// follow, wherever it is.
+	AppendMend(b []byte) []byte
+}
