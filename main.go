@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"foreverframe/access"
 	"foreverframe/demo"
 	"foreverframe/stream"
 	"foreverframe/stream/disk"
@@ -30,9 +32,18 @@ type commands struct {
 }
 
 type serveCommand struct {
-	Listen     string        `help:"Address to listen on." default:"127.0.0.1:8080" env:"FOREVERFRAME_LISTEN"`
-	PublishKey []string      `help:"Key that may publish; repeatable. A random one is made if there is none." env:"FOREVERFRAME_PUBLISH_KEY"`
-	CORSOrigin []string      `name:"cors-origin" help:"Other origin whose pages may read feeds; repeatable." env:"FOREVERFRAME_CORS_ORIGIN"`
+	Listen     string   `help:"Address to listen on." default:"127.0.0.1:8080" env:"FOREVERFRAME_LISTEN"`
+	PublishKey []string `help:"Key that may publish; repeatable. A random one is made if nobody may otherwise." env:"FOREVERFRAME_PUBLISH_KEY"`
+
+	PublishKeyFile string     `help:"File of further keys, one a line; it may change at any time." env:"FOREVERFRAME_PUBLISH_KEY_FILE"`
+	JWTKey         string     `name:"jwt-key" help:"What JSON Web Tokens are signed with: a secret of at least 32 bytes, or a public key in PEM. Feeds need a token then, but for those of the site's own pages." env:"FOREVERFRAME_JWT_KEY"`
+	JWTKeyFile     string     `name:"jwt-key-file" help:"File that has it." env:"FOREVERFRAME_JWT_KEY_FILE"`
+	JWTAudience    string     `name:"jwt-audience" help:"Audience that tokens must be for." env:"FOREVERFRAME_JWT_AUDIENCE"`
+	Log            string     `help:"How the log is written, to standard error: text or json." enum:"text,json" default:"text" env:"FOREVERFRAME_LOG"`
+	LogLevel       slog.Level `help:"What is logged: info has a line for the end of each stream, warn has not." default:"info" env:"FOREVERFRAME_LOG_LEVEL"`
+	DebugListen    string     `help:"Address of this machine to serve /debug/pprof on; empty means none." env:"FOREVERFRAME_DEBUG_LISTEN"`
+
+	CORSOrigin []string      `name:"cors-origin" help:"Other origin whose pages may use feeds; repeatable." env:"FOREVERFRAME_CORS_ORIGIN"`
 	KeepEvents int           `help:"Events kept of each topic." default:"1024" env:"FOREVERFRAME_KEEP_EVENTS"`
 	KeepBytes  int           `help:"Bytes kept of each topic." default:"4194304" env:"FOREVERFRAME_KEEP_BYTES"`
 	KeepAge    time.Duration `help:"Age of what is kept of each topic; 0 means for ever." default:"0s" env:"FOREVERFRAME_KEEP_AGE"`
@@ -64,7 +75,10 @@ func main() {
 
 // Run serves until ctx is done.
 func (c serveCommand) Run(ctx context.Context) error {
-	site := c.site()
+	site, err := c.site()
+	if err != nil {
+		return err
+	}
 	closeStore, err := c.restore(&site.Hub)
 	if err != nil {
 		return err
@@ -75,7 +89,10 @@ func (c serveCommand) Run(ctx context.Context) error {
 
 // Run serves standard input until ctx is done; its end leaves the site standing.
 func (c pipeCommand) Run(ctx context.Context) error {
-	site := c.site()
+	site, err := c.site()
+	if err != nil {
+		return err
+	}
 	site.LogTitle = c.Title
 	site.Hub.DropAfter = -1 // the lines of a program that is silent for long stay
 	closeStore, err := c.restore(&site.Hub)
@@ -93,9 +110,22 @@ func pipe(ctx context.Context, site *demo.Site, input io.Reader) {
 	}
 }
 
-func (c *serveCommand) site() *demo.Site {
-	if len(c.PublishKey) == 0 {
+func (c *serveCommand) site() (*demo.Site, error) {
+	c.setLog()
+	keys, err := c.keyFile()
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := c.tokens()
+	if err != nil {
+		return nil, err
+	}
+	if len(c.PublishKey) == 0 && keys == nil && tokens == nil {
 		c.PublishKey = []string{rand.Text()}
+	}
+	origins := access.Origins(c.CORSOrigin)
+	if err := origins.Check(); err != nil {
+		return nil, fmt.Errorf("--cors-origin: %w", err)
 	}
 	return &demo.Site{
 		Hub: stream.Hub{
@@ -106,10 +136,22 @@ func (c *serveCommand) site() *demo.Site {
 			MaxTopics:  c.MaxTopics,
 		},
 		Keys:    c.PublishKey,
+		KeyFile: keys,
+		Tokens:  tokens,
 		Rate:    c.Rate,
 		Burst:   c.Burst,
-		Origins: c.CORSOrigin,
+		Origins: origins,
+	}, nil
+}
+
+// setLog makes the default log what the flags say.
+func (c *serveCommand) setLog() {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	var handler slog.Handler = slog.NewTextHandler(os.Stderr, options)
+	if c.Log == "json" {
+		handler = slog.NewJSONHandler(os.Stderr, options)
 	}
+	slog.SetDefault(slog.New(handler))
 }
 
 // restore makes hub keep its topics in c.Data, if that is set, until it is closed.
@@ -140,9 +182,21 @@ func (c serveCommand) serve(ctx context.Context, site *demo.Site, example string
 	if err != nil {
 		return fmt.Errorf("%w: choose another address with --listen, for example --listen 127.0.0.1:0", err)
 	}
+	var profiles net.Listener
+	if c.DebugListen != "" {
+		if profiles, err = listenLocally(c.DebugListen); err != nil {
+			listener.Close()
+			return err
+		}
+		fmt.Printf("Profiles are at http://%s/debug/pprof/\n", profiles.Addr())
+	}
 	site.Address = "http://" + listener.Addr().String()
 	fmt.Printf("Foreverframe is at %s\nSee a page arrive:   curl -N %[1]s%s\n", site.Address, example)
-	fmt.Printf("Publish to %s/demo/log:\n  curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \\\n    -d '{\"action\":\"append\",\"target\":\"lines\",\"text\":\"hello\\n\"}' %[1]s/feeds/log\n", site.Address, c.PublishKey[0])
+	key := "KEY"
+	if len(c.PublishKey) > 0 {
+		key = c.PublishKey[0]
+	}
+	fmt.Printf("Publish to %s/demo/log:\n  curl -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' \\\n    -d '{\"action\":\"append\",\"target\":\"lines\",\"text\":\"hello\\n\"}' %[1]s/feeds/log\n", site.Address, key)
 
 	server := site.Server()
 	ctx, stop := context.WithCancel(ctx)
@@ -150,6 +204,9 @@ func (c serveCommand) serve(ctx context.Context, site *demo.Site, example string
 	defer running.Wait()
 	defer stop()
 	running.Go(func() { site.Run(ctx) })
+	if profiles != nil {
+		running.Go(func() { serveProfiles(ctx, profiles) })
+	}
 	running.Go(func() {
 		<-ctx.Done()
 		c.drain(server)

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"sync"
 	"testing"
@@ -37,6 +38,9 @@ func serveSite(t *testing.T, site *Site) string {
 	})
 	return site.Address
 }
+
+// The ends of streams are not for a test's output.
+func init() { slog.SetLogLoggerLevel(slog.LevelWarn) }
 
 // browser starts a Chromium for the test, once for all its tabs.
 func browser(t *testing.T) *browsertest.Browser {

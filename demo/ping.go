@@ -24,7 +24,7 @@ var pingPage = templates.Page{
 }
 
 func (s *Site) ping(req *fasthttp.RequestCtx, page templates.Page) {
-	s.allowOrigin(req)
+	s.Origins.Allow(req)
 	if fallback.WantsPage(req) {
 		fallback.ServePage(req, templates.Ping{Page: page}, nil)
 		return

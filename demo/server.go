@@ -3,6 +3,8 @@ package demo
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"time"
 
 	"foreverframe/stream"
@@ -30,6 +32,18 @@ func (s *Site) Server() *fasthttp.Server {
 		ReadTimeout:        30 * time.Second,
 		IdleTimeout:        2 * time.Minute,
 		CloseOnShutdown:    true,
+		Logger:             serverLog{},
+	}
+}
+
+// serverLog logs what fasthttp says, but not what is wrong with a single
+// connection: that can have a part of a request in it, a cookie too, in spite of
+// SecureErrorLogMessage, and it is the client's fault.
+type serverLog struct{}
+
+func (serverLog) Printf(format string, args ...any) {
+	if !strings.HasPrefix(format, "error when serving connection") {
+		slog.Error("server", "err", fmt.Sprintf(format, args...))
 	}
 }
 

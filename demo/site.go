@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"foreverframe/access"
 	"foreverframe/fallback"
 	"foreverframe/stream"
 	"foreverframe/templates"
@@ -30,14 +31,18 @@ type Site struct {
 	Hub stream.Hub
 	// Streams are the site's open streams.
 	Streams stream.Streams
-	// Keys are the keys that may publish.
-	Keys []string
+	// Keys are the keys that may publish, and KeyFile has further ones.
+	Keys    []string
+	KeyFile *stream.KeyFile
+	// Tokens lets those publish and follow who have a token that says so. Nil
+	// means that nobody has one, and that anybody may follow. The topics of the
+	// site's own pages are open to all, as the pages are.
+	Tokens *access.Tokens
 	// Rate and Burst bound what each key publishes, as in stream.Publisher.
 	Rate  float64
 	Burst int
-	// Origins are the other origins whose pages may read feeds with their
-	// visitors' cookies, for example "https://app.example.com".
-	Origins []string
+	// Origins are the other origins whose pages may use feeds.
+	Origins access.Origins
 	// LogTitle is the title of the page of the log. Empty means "log".
 	LogTitle string
 	// Address is where the site is reached, for the commands that it shows:
@@ -98,10 +103,17 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 	get("/compare/stream", s.compareStream)
 	get("/compare/counters", s.compareCounters)
 
-	publisher := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys, MaxBody: maxBody, Rate: s.Rate, Burst: s.Burst}
+	publisher := s.publisher()
 	get("/feeds/{topic}", s.feed)
-	r.POST("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.Publish(req, topic(req)) })
-	r.DELETE("/feeds/{topic}", func(req *fasthttp.RequestCtx) { publisher.End(req, topic(req)) })
+	r.POST("/feeds/{topic}", func(req *fasthttp.RequestCtx) {
+		s.Origins.Allow(req)
+		publisher.Publish(req, topic(req))
+	})
+	r.DELETE("/feeds/{topic}", func(req *fasthttp.RequestCtx) {
+		s.Origins.Allow(req)
+		publisher.End(req, topic(req))
+	})
+	r.OPTIONS("/feeds/{topic}", s.Origins.Preflight)
 
 	get("/style.css", asset("text/css", templates.Style))
 	get("/site.js", asset("text/javascript", templates.Script))
@@ -110,6 +122,14 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 	get("/healthz", func(req *fasthttp.RequestCtx) { req.SetBodyString("ok\n") })
 	get("/readyz", s.ready)
 	return s.Streams.Handler(wire(r.Handler))
+}
+
+func (s *Site) publisher() *stream.Publisher {
+	p := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys, KeyFile: s.KeyFile, MaxBody: maxBody, Rate: s.Rate, Burst: s.Burst}
+	if s.Tokens != nil {
+		p.Authorize = s.Tokens.Publish
+	}
+	return p
 }
 
 // Run publishes what the site's own feeds carry, until ctx is done.
@@ -145,20 +165,35 @@ func (s *Site) index(req *fasthttp.RequestCtx) {
 	fallback.ServePage(req, index, nil)
 }
 
-// ownTopics are the topics that can be followed before their first event.
+// ownTopics are the topics of the site's own pages. They can be followed before
+// their first event, and by anybody.
 var ownTopics = []string{clockTopic, dashboardTopic, logTopic, beatTopic}
 
 // feed serves a topic of the hub, or several with commas between them.
 func (s *Site) feed(req *fasthttp.RequestCtx) {
+	s.Origins.Allow(req)
 	topics := strings.Split(topic(req), ",")
+	if !s.mayFollow(req, topics) {
+		return
+	}
 	for _, name := range topics {
 		if stream.CheckTopic(name) == nil && !s.Hub.Has(name) && !slices.Contains(ownTopics, name) {
 			stream.Refuse(req, fasthttp.StatusNotFound, fmt.Sprintf("there is no feed %q now: publish to it first, with POST /feeds/%s", name, name))
 			return
 		}
 	}
-	s.allowOrigin(req)
 	fallback.ServeFeed(req, s.Hub.Feed(topics...))
+}
+
+// mayFollow reports whether the sender of req may follow topics, and answers req
+// if not: before it learns which there are.
+func (s *Site) mayFollow(req *fasthttp.RequestCtx, topics []string) bool {
+	var authorize stream.Authorize
+	if s.Tokens != nil {
+		authorize = s.Tokens.Subscribe
+	}
+	closed := slices.DeleteFunc(slices.Clone(topics), func(name string) bool { return slices.Contains(ownTopics, name) })
+	return authorize.Allows(req, closed...)
 }
 
 // topic returns the part of the path that names a topic or several; a client may
@@ -192,20 +227,6 @@ func plainURL(req *fasthttp.RequestCtx) string {
 	return string(req.Path()) + "?" + string(args.QueryString())
 }
 
-// allowOrigin lets a page of another origin read the answer with its visitor's
-// cookies, if the origin is one of the site's Origins (Fetch, section 3.2).
-func (s *Site) allowOrigin(req *fasthttp.RequestCtx) {
-	header := &req.Response.Header
-	header.Add(fasthttp.HeaderVary, fasthttp.HeaderOrigin)
-	origin := string(req.Request.Header.Peek(fasthttp.HeaderOrigin))
-	for _, allowed := range s.Origins {
-		if origin == allowed {
-			header.Set(fasthttp.HeaderAccessControlAllowOrigin, origin)
-			header.Set(fasthttp.HeaderAccessControlAllowCredentials, "true")
-		}
-	}
-}
-
 // wire shows a stream as text when the query has "wire".
 func wire(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(req *fasthttp.RequestCtx) {
@@ -231,6 +252,7 @@ func seen(req *fasthttp.RequestCtx) {
 	req.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
 	stream.WriteMetrics(req)
 	metrics.WriteProcessMetrics(req)
+	metrics.WriteFDMetrics(req)
 }
 
 func notFound(req *fasthttp.RequestCtx) {

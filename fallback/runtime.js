@@ -513,6 +513,7 @@
     }
 
     xhr.open("GET", address("transport=poll&" + query), true);
+    if (xhr.withCredentials === false) { xhr.withCredentials = true; } // for another origin, as the EventSource has it
     xhr.onreadystatechange = function () {
       var status = 0, events = [], wait = 0;
       if (xhr.readyState !== 4) { return; }

@@ -106,6 +106,26 @@ func TestAPageWithoutARoadFails(t *testing.T) {
 	})
 }
 
+// A feed of another origin that goes by a cookie gets it with every request, the
+// probe too, which would be refused for good without.
+func TestRequestsToAnotherOriginHaveTheCookie(t *testing.T) {
+	both(t, func(t *testing.T, b *browser) {
+		tab := b.open(feed.with(`data-ff-transports="sse poll"`))
+		for _, kind := range []string{"sse", "probe", "poll"} {
+			r := tab.asks(kind, "5")
+			if !r.js.Get("withCredentials").ToBoolean() {
+				t.Errorf("%s has no credentials", kind)
+			}
+			switch kind {
+			case "sse":
+				b.pass(patience)
+			case "probe":
+				r.send()
+			}
+		}
+	})
+}
+
 // A first event that is due later than the first byte is no reason for another
 // road, because the stream begins with a beat.
 func TestAStreamIsOpenWithItsFirstBeat(t *testing.T) {

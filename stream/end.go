@@ -28,6 +28,7 @@ var causes = []struct {
 	{"client_gone", ErrClientGone},
 	{"slow", ErrSlow},
 	{"shutdown", ErrShutdown},
+	{"expired", ErrExpired},
 }
 
 // causeOf returns why a page ends whose context is ctx and whose source has

@@ -236,7 +236,7 @@ func (p *Page) fail(err error) {
 	switch {
 	case p.pulse.cut, errors.Is(err, os.ErrDeadlineExceeded):
 		err = ErrSlow
-	case err != ErrEnded && !errors.As(err, new(*PanicError)):
+	case err != ErrEnded && err != ErrExpired && !errors.As(err, new(*PanicError)):
 		err = ErrClientGone
 	}
 	if err == ErrSlow || err == ErrClientGone {
@@ -256,6 +256,13 @@ func (p *Page) gone() {
 	if p.writing {
 		p.cut()
 	}
+}
+
+// expire ends the page after the write that is under way.
+func (p *Page) expire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail(ErrExpired)
 }
 
 // cut ends the write that is under way.

@@ -20,6 +20,8 @@ var (
 	ErrSlow = errors.New("the browser is too slow")
 	// ErrShutdown means that the server is shutting down.
 	ErrShutdown = errors.New("the server is shutting down")
+	// ErrExpired means that what allowed the page to be served has expired.
+	ErrExpired = errors.New("the permission has expired")
 	// ErrEnded means that the page's source has returned.
 	ErrEnded = errors.New("the page has ended")
 )

@@ -7,30 +7,43 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
-// A Publisher lets programs publish to a hub with one HTTP request. Set the
-// fields and do not copy it afterwards. Its methods may be called by several
-// goroutines at once.
+// A Publisher lets programs publish to a hub with one HTTP request: those that
+// have one of its keys, or whom Authorize lets. Set the fields and do not copy it
+// afterwards. Its methods may be called by several goroutines at once.
+//
+// A browser's page of another site cannot publish in its visitor's name: what
+// counts is the header Authorization with the scheme Bearer, and that a browser
+// does not add by itself, in contrast to cookies and to the scheme Basic.
 type Publisher struct {
 	Hub *Hub
 	// Keys are the keys that may publish, in the header "Authorization: Bearer
-	// KEY". Without any nobody may.
+	// KEY".
 	Keys []string
+	// KeyFile has further keys. Nil means none.
+	KeyFile *KeyFile
+	// Authorize says whether the sender of a request with another Bearer in
+	// that header may publish to a topic, or end it: it returns a name for the
+	// sender, who has a Rate of its own, or an error as that of the type
+	// Authorize. It must not go by cookies or by the query, which a browser
+	// sends for any page that says so. Nil means nobody.
+	Authorize func(req *fasthttp.RequestCtx, topic string) (who string, err error)
 	// MaxBody is the size in bytes of the largest body. Zero means 1 MB. What
 	// the server itself refuses, by its MaxRequestBodySize, does not get here.
 	MaxBody int
 	// MaxUpdate is the size in bytes of the largest update, target and content
 	// together. Zero means 256 KB.
 	MaxUpdate int
-	// Rate is how many events a second each key may publish in the long run.
-	// Zero means any number.
+	// Rate is how many events a second each key, or whom Authorize names, may
+	// publish in the long run. Zero means any number.
 	Rate float64
-	// Burst is how many events a key may publish at once after a silence. Zero
+	// Burst is how many events they may publish at once after a silence. Zero
 	// means those of one second, and at least one. A request with more events
 	// needs as long a silence, and those beyond Burst count against later ones.
 	Burst int
@@ -65,7 +78,7 @@ const (
 // Retry-After what the hub's store cannot keep.
 func (p *Publisher) Publish(req *fasthttp.RequestCtx, topic string) {
 	defer countPublish(req)
-	key, ok := p.key(req)
+	key, ok := p.sender(req, topic)
 	if !ok {
 		return
 	}
@@ -116,7 +129,7 @@ func appendAnswer(b []byte, ids []uint64, batch bool) []byte {
 // if the hub's store cannot keep that.
 func (p *Publisher) End(req *fasthttp.RequestCtx, topic string) {
 	defer countPublish(req)
-	_, ok := p.key(req)
+	_, ok := p.sender(req, topic)
 	switch {
 	case !ok:
 	case !p.Hub.Has(topic):
@@ -170,20 +183,44 @@ func refuse(req *fasthttp.RequestCtx, err error) {
 	}
 }
 
-// key returns which of the keys req has, and answers it if it has none. It takes
-// the same time for every wrong key.
-func (p *Publisher) key(req *fasthttp.RequestCtx) (key string, ok bool) {
+// sender returns the key that req has, or the name of its sender, and answers it
+// if it may not publish to topic.
+func (p *Publisher) sender(req *fasthttp.RequestCtx, topic string) (name string, ok bool) {
 	scheme, token, _ := bytes.Cut(req.Request.Header.Peek(fasthttp.HeaderAuthorization), []byte(" "))
-	given := sha256.Sum256(bytes.TrimSpace(token))
+	token = bytes.TrimSpace(token)
+	if len(token) > 0 && bytes.EqualFold(scheme, []byte("Bearer")) {
+		if key, ok := p.key(token); ok {
+			return key, true
+		}
+		if p.Authorize != nil {
+			who, err := p.Authorize(req, topic)
+			if err != nil {
+				forbid(req, err)
+			}
+			return who, err == nil
+		}
+	}
+	forbid(req, errNoKey)
+	return "", false
+}
+
+var errNoKey = fmt.Errorf("%w: publishing needs the header \"Authorization: Bearer KEY\" with a key of this server: see --publish-key, or what it printed at its start", ErrUnauthorized)
+
+// key returns which of the keys token is. It takes the same time for every wrong
+// one.
+func (p *Publisher) key(token []byte) (key string, ok bool) {
+	keys := p.Keys
+	if p.KeyFile != nil {
+		keys = slices.Concat(keys, p.KeyFile.Keys())
+	}
+	given := sha256.Sum256(token)
 	found := -1
-	for i, key := range p.Keys {
+	for i, key := range keys {
 		want := sha256.Sum256([]byte(key))
 		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(given[:], want[:]), i, found)
 	}
-	if found >= 0 && bytes.EqualFold(scheme, []byte("Bearer")) && p.Keys[found] != "" {
-		return p.Keys[found], true
+	if found < 0 || keys[found] == "" {
+		return "", false
 	}
-	Refuse(req, fasthttp.StatusUnauthorized, "publishing needs the header \"Authorization: Bearer KEY\" with a key of this server: see --publish-key, or what it printed at its start")
-	req.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, "Bearer")
-	return "", false
+	return keys[found], true
 }

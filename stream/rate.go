@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -13,11 +14,20 @@ type rates struct {
 	left map[string]allowance
 }
 
+// maxAllowances is how many are kept before those are forgotten that are whole
+// again.
+const maxAllowances = 1024
+
 // An allowance is a number of events that was left at some time. It grows with
 // time, and less than zero is owed.
 type allowance struct {
 	events float64
 	at     time.Time
+}
+
+// grown returns what a is at the time at.
+func (a allowance) grown(rate, most float64, at time.Time) float64 {
+	return min(most, a.events+rate*at.Sub(a.at).Seconds())
 }
 
 // take takes n events from what key has left, and returns zero; or nothing, and
@@ -39,7 +49,9 @@ func (r *rates) take(key string, n int, rate float64, burst int) (wait time.Dura
 	}
 	left, at := most, time.Now()
 	if a, ok := r.left[key]; ok {
-		left = min(most, a.events+rate*at.Sub(a.at).Seconds())
+		left = a.grown(rate, most, at)
+	} else if len(r.left) >= maxAllowances {
+		maps.DeleteFunc(r.left, func(_ string, a allowance) bool { return a.grown(rate, most, at) >= most })
 	}
 	if missing := min(float64(n), most) - left; missing > 0 {
 		return time.Duration(math.Ceil(missing/rate)) * time.Second

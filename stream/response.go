@@ -94,7 +94,7 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	if r.After == 0 {
 		r.After = LastEventID(req)
 	}
-	s := &session{Response: r, path: string(req.Path()), conn: req.Conn(), server: serverContext(req.Done())}
+	s := &session{Response: r, path: string(req.Path()), conn: req.Conn(), server: serverContext(req.Done()), expires: expiry(req)}
 	if !req.IsHead() {
 		var ok bool
 		if s.member, ok = admit(req); !ok {
@@ -176,8 +176,9 @@ type session struct {
 	path     string
 	conn     net.Conn
 	server   context.Context
-	document Document // nil unless the transport is a Composer
-	member   *member  // nil if the server has no Streams
+	expires  time.Time // zero means never
+	document Document  // nil unless the transport is a Composer
+	member   *member   // nil if the server has no Streams
 }
 
 // Close lifts the deadline that run has left for the end of the response.
@@ -272,7 +273,7 @@ func (s *session) run(w io.Writer) *Page {
 		s.ended(page, cause)
 		switch {
 		case s.conn == nil:
-		case page.err == ErrEnded:
+		case page.err == ErrEnded, page.err == ErrExpired:
 			s.conn.SetWriteDeadline(time.Now().Add(timeout)) // for the end, which fasthttp writes
 		default:
 			page.cut() // no end for what is not whole
@@ -282,6 +283,9 @@ func (s *session) run(w io.Writer) *Page {
 		}
 	}()
 	page.start(timeout, orDefault(s.Heartbeat, defaultHeartbeat))
+	if !s.expires.IsZero() {
+		defer time.AfterFunc(time.Until(s.expires), page.expire).Stop()
+	}
 	if s.Wait > 0 {
 		defer time.AfterFunc(s.Wait, page.conclude).Stop()
 	}

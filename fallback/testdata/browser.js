@@ -180,6 +180,7 @@
           refuse: () => this.fail(2),
           die: () => { this.readyState = 2; }
         });
+        this.request.withCredentials = this.withCredentials;
       }
 
       close() {
@@ -242,6 +243,8 @@
 
   function xmlHttpRequest(tab) {
     return class XMLHttpRequest {
+      constructor() { this.withCredentials = false; }
+
       open(method, url) { this.url = url; }
 
       send() {
@@ -258,6 +261,7 @@
           refuse: (status, headers) => finish(status, "", headers),
           die: function () { }
         });
+        this.request.withCredentials = this.withCredentials;
       }
 
       abort() {
