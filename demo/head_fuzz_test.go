@@ -52,7 +52,7 @@ var oneLine = strings.NewReplacer("\r", "", "\n", "")
 func FuzzTheHeadOfAnAnswerIsTheSitesOwn(f *testing.F) {
 	methods := []string{"GET", "POST", "HEAD", "DELETE", "OPTIONS"}
 	paths := []string{"/", "/demo/echo?text=", "/demo/job?n=", "/feeds/log", "/feeds/log?after=", "/feeds/log?transport=", "/feeds/", "/DEMO/echo/?", "/compare/pane?name=job-sse&run="}
-	for i, text := range hostiletest.Texts() {
+	for i, text := range hostiletest.Seeds() {
 		query := text
 		if i%2 == 0 {
 			query = percent(text)
