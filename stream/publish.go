@@ -19,7 +19,9 @@ import (
 type Publisher struct {
 	Hub *Hub
 	// Keys are the keys that may publish, in the header "Authorization: Bearer
-	// KEY". Without any nobody may.
+	// KEY". Without any nobody may. Who has one can put any HTML into the pages
+	// that follow the hub, as their authors can: a program that passes on what
+	// strangers wrote sends it as "text".
 	Keys []string
 	// MaxBody is the size in bytes of the largest body. Zero means 1 MB. What
 	// the server itself refuses, by its MaxRequestBodySize, does not get here.
