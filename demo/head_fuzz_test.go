@@ -91,8 +91,12 @@ func FuzzTheHeadOfAnAnswerIsTheSitesOwn(f *testing.F) {
 				}
 			}
 		}
-		if kind := answer.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/html") && answer.Header.Get("X-Content-Type-Options") != "nosniff" && answer.StatusCode >= 400 {
+		kind := answer.Header.Get("Content-Type")
+		if (answer.StatusCode >= 400 || answer.Header.Get("X-Accel-Buffering") != "") && answer.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%q: %s without nosniff", request, kind)
+		}
+		if strings.HasPrefix(kind, "text/html") && answer.Header.Get("Content-Security-Policy") == "" {
+			t.Errorf("%q: a page without a policy", request)
 		}
 	})
 }
