@@ -1,6 +1,6 @@
 # make test: install what the tests need where that is allowed, then run all of
-# them. make generate: write the generated files anew. make matrix: write the
-# README's table of browsers anew.
+# them. make nightly: run the fuzz tests for long. make generate: write the
+# generated files anew. make matrix: write the README's table of browsers anew.
 
 ACORN := acorn@8.19.0
 # Each is a program, and its package where that has another name.
@@ -11,9 +11,12 @@ GENERATED := $(wildcard templates/*.qtpl.go) fallback/runtime.min.js
 SCRIPTS := fallback/runtime.js fallback/runtime.min.js templates/site.js
 WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
 
-.PHONY: test install fresh format vet es3 race generate matrix
+.PHONY: test nightly install fresh format vet es3 race fuzz generate matrix
 
-test: install fresh format vet es3 race
+test: install fresh format vet es3 race fuzz
+
+nightly: FUZZTIME := 60s
+nightly: fuzz
 
 # The programs that tests run come from the system's packages, where this user may
 # install them. RUNLEVEL keeps nginx from being started as a service.
@@ -68,6 +71,24 @@ es3:
 race:
 	go test -race -timeout 20m ./...
 	cd $(CLIENTS) && go test -race ./...
+
+# Every fuzz test of every package for so long, one on each processor at a time. What
+# they find to be interesting goes away with the directory; what they find to be
+# wrong is shown. A test whose seeds alone take that long has not fuzzed.
+FUZZTIME := 5s
+fuzz:
+	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && \
+	for package in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		binary=$$directory/$$(echo $$package | tr / -).test && \
+		go test -c -fuzz=. -o $$binary ./$$package && \
+		$$binary -test.list '^Fuzz' | sed "s|^|$$binary |" || exit 1; \
+	done >$$directory/all && \
+	[ -s $$directory/all ] && \
+	xargs -P $$(nproc) -n 2 sh -c ' \
+		mkdir $$0-$$1 && cd $$0-$$1 && \
+		$$0 -test.run="^$$" -test.fuzz="^$$1$$" -test.fuzztime=$(FUZZTIME) -test.parallel=1 -test.fuzzcachedir=corpus >log 2>&1 && \
+		grep -q "now fuzzing" log && echo "$$1:$$(grep -o "execs: [0-9]*" log | tail -1 | cut -d: -f2) executions" || \
+		{ cat log testdata/fuzz/*/* 2>/dev/null; echo "$$1 has failed or not begun"; exit 1; }' <$$directory/all
 
 matrix:
 	MATRIX=$(CURDIR)/README.md go test -count=1 -run TestEveryBrowserMakes ./demo

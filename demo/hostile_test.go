@@ -275,3 +275,36 @@ func TestHostileRequestsRunNothing(t *testing.T) {
 		}
 	}
 }
+
+// Markup and attributes are the author's, and may hold scripts; the policy of the
+// page still lets none of them run.
+func TestThePolicyRunsNoScriptOfAnUpdate(t *testing.T) {
+	address := serveSource(t, func(_ context.Context, page *stream.Page) error {
+		for _, u := range []stream.Update{
+			stream.Append("lines", view(`<script>hit()</script><img src=data:, onerror=hit()><svg onload=hit()></svg><a id=a>a</a><iframe id=frame></iframe>`)),
+			stream.Attr("a", "onclick", "hit()"),
+			stream.Attr("a", "href", "javascript:hit()"),
+			stream.Attr("frame", "srcdoc", "<script>hit()</script><img src=data:, onerror=hit()><p>loaded"),
+			stream.Emit("ready", ""),
+		} {
+			if err := page.Send(u); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	chromium := browser(t)
+	for _, road := range roads {
+		tab := chromium.Open(t, traps+road.before)
+		tab.Visit(address + road.path)
+		tab.Until("document.getElementById('frame').contentDocument.querySelector('p') && ff.state == 'done'")
+		tab.Value("document.getElementById('a').click()")
+		for _, directive := range []string{"script-src-elem", "script-src-attr"} {
+			tab.Until("violations.indexOf('" + directive + "') >= 0")
+		}
+		tab.Until("violations.match(/script-src/g).length >= 5") // of the image, the click, the link, and both in the frame
+		if got := tab.Value("hits"); got != "0" {
+			t.Errorf("over %s, %s scripts ran: %s", road.name, got, tab.Value("violations"))
+		}
+	}
+}

@@ -112,7 +112,7 @@ func FuzzAnUpdateStaysInItsPlace(f *testing.F) {
 	for _, text := range []string{"</div></body></html>", "<script>alert(1)</script>", "<b><i>", "<p id=after>", "<!--", "<textarea>", "<a href='", "<svg><style>", "<table><p>x", "<select><div>", "<title>", "<style>"} {
 		f.Add(text)
 	}
-	for _, text := range hostiletest.Texts() {
+	for _, text := range hostiletest.Seeds() {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 // These tests look for text that leaves its place.
 
 func addHostile(f *testing.F) {
-	for i, s := range hostiletest.Texts() {
+	for i, s := range hostiletest.Seeds() {
 		f.Add(s, uint(i))
 	}
 }
@@ -78,7 +79,7 @@ func FuzzTextIsTextInPlainMode(f *testing.F) {
 }
 
 func FuzzAnAttributeStaysInItsPlace(f *testing.F) {
-	all := hostiletest.Texts()
+	all := hostiletest.Seeds()
 	for i, s := range all {
 		f.Add("title", s)
 		f.Add("href", s)
@@ -118,7 +119,7 @@ func FuzzATitleStaysInItsPlace(f *testing.F) {
 
 // A frame's document is scripts and nothing else, whatever browser asks for it.
 func FuzzAFrameIsItsUpdates(f *testing.F) {
-	for i, s := range hostiletest.Texts() {
+	for i, s := range hostiletest.Seeds() {
 		f.Add(s, s, uint64(i), s)
 		f.Add("log", s, uint64(0), "Mozilla/4.0 (compatible; MSIE 6.0)")
 	}
@@ -146,6 +147,26 @@ func FuzzAFrameIsItsUpdates(f *testing.F) {
 		}
 		if got, ok := stream.ParseScript(scripts[1]); !ok || !slices.Equal(got, events) {
 			t.Errorf("%v is %v", events, got)
+		}
+	})
+}
+
+func FuzzAPollIsItsEvents(f *testing.F) {
+	for i, s := range hostiletest.Seeds() {
+		f.Add(s, s, uint64(i))
+	}
+	f.Fuzz(func(t *testing.T, name, content string, id uint64) {
+		answer := batch(Poll{}, at(id, stream.Update{Action: stream.ActionInner, Target: name, HTML: content}), at(0, stream.Update{Action: stream.ActionEmit, Target: name, HTML: content}))
+		var got []map[string]any
+		if err := json.Unmarshal(answer, &got); err != nil || len(got) != 2 {
+			t.Fatalf("%v in %q", err, answer)
+		}
+		name, content = string([]rune(name)), string([]rune(content))
+		if got[0]["action"] != "inner" || got[0]["target"] != name || got[0]["html"] != content || got[1]["event"] != name || got[1]["data"] != content || len(got[1]) != 2 {
+			t.Errorf("%q and %q are %q", name, content, answer)
+		}
+		if strings.ContainsAny(string(answer), "<>&\u2028\u2029") {
+			t.Errorf("%q could be taken for something else", answer)
 		}
 	})
 }

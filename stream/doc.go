@@ -29,5 +29,10 @@
 //   - Lifetimes: a stream ends when its Source returns, the browser leaves, a
 //     write misses its deadline or the server shuts down. Then its context is
 //     done, and when Serve's stream has ended nothing of it is left.
-//   - Injection: no content leaves the place that it was put in.
+//   - Injection: no content leaves the place that it was put in. Text, AppendJS and
+//     the transports see to it; what is markup, the HTML of a View and the name of
+//     an attribute, is the author's word, and so are scripts in it, which the
+//     policy of Script and of plain mode does not run. Put what strangers wrote
+//     into a page with Text, or as the value of an attribute that is no URL and no
+//     script. Who has a key of a Publisher is an author.
 package stream

@@ -24,7 +24,9 @@ import (
 type Publisher struct {
 	Hub *Hub
 	// Keys are the keys that may publish, in the header "Authorization: Bearer
-	// KEY".
+	// KEY". Who has one can put any HTML into the pages that follow the hub, as
+	// their authors can: a program that passes on what strangers wrote sends it
+	// as "text".
 	Keys []string
 	// KeyFile has further keys. Nil means none.
 	KeyFile *KeyFile

@@ -17,7 +17,7 @@ var kinds = []string{"text/plain", "application/json", "application/x-ndjson", "
 // Whatever is published, either all events of it are updates that every transport
 // carries, or the answer is one line that says why not.
 func FuzzAPublicationIsUpdatesOrRefused(f *testing.F) {
-	for i, s := range seeds {
+	for i, s := range seeds() {
 		text, _ := json.Marshal(s)
 		field := string(text)
 		f.Add(kinds[i%len(kinds)], "key", "log", s)
@@ -89,7 +89,7 @@ func FuzzATopicIsOnePartOfAPath(f *testing.F) {
 // A place is a number, or one where nothing is; a browser that says anything else
 // has to reload.
 func FuzzAPlaceIsANumber(f *testing.F) {
-	for _, s := range append([]string{"0", "7", "+7", "07", "-1", "1e3", "0x7", "18446744073709551616", "done"}, seeds...) {
+	for _, s := range append([]string{"0", "7", "+7", "07", "-1", "1e3", "0x7", "18446744073709551616", "done"}, seeds()...) {
 		f.Add(s, "")
 		f.Add("", s)
 	}

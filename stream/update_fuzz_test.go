@@ -25,7 +25,7 @@ func sendable(t *testing.T, action uint8, target, html string) Update {
 }
 
 func addUpdates(f *testing.F) {
-	for i, s := range seeds {
+	for i, s := range seeds() {
 		f.Add(uint8(i), "target", "title\n"+s, uint64(i))
 		f.Add(uint8(i), s, "title\n", uint64(1<<53-1))
 		f.Add(uint8(slices.Index(actions, ActionEmit)), "tick"+s, s, uint64(0))
@@ -111,7 +111,7 @@ func FuzzAnEventForTheBrowsersHalfIsTheUpdate(f *testing.F) {
 // What plain mode takes for a snippet is one, whatever else stands in a script.
 func FuzzWhatReadsAsABatchIsOne(f *testing.F) {
 	addSeeds(f)
-	for _, s := range seeds {
+	for _, s := range seeds() {
 		f.Add(strings.TrimPrefix(batchOf(Script{}, Event{7, Update{ActionInner, "a", s}.valid()}), "<script>"))
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -6,6 +6,7 @@ package hostiletest
 
 import (
 	_ "embed"
+	"flag"
 	"fmt"
 	"strconv"
 	"strings"
@@ -30,6 +31,28 @@ func Texts() []string {
 		all = append(all, text)
 	}
 	return append(all, long()...)
+}
+
+// Seeds returns what a fuzz test begins with: all texts when it runs as a test, and
+// some while it fuzzes, because a fuzzer takes long for each before it begins.
+func Seeds() []string {
+	all := Texts()
+	if !Fuzzing() {
+		return all
+	}
+	var some []string
+	for i := 0; i < len(all); i += 20 {
+		if len(all[i]) < 1000 {
+			some = append(some, all[i])
+		}
+	}
+	return some
+}
+
+// Fuzzing reports whether a fuzz test is what runs.
+func Fuzzing() bool {
+	pattern := flag.Lookup("test.fuzz")
+	return pattern != nil && pattern.Value.String() != ""
 }
 
 // long returns texts that are longer than the buffers on their way.
