@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +54,8 @@ type serveCommand struct {
 	Fsync      time.Duration `help:"With --data, how often it is made safe; 0s means before each answer to a publisher. What comes within it is lost if the process is killed." default:"0s" env:"FOREVERFRAME_FSYNC"`
 	Rate       float64       `help:"Events a second that each key may publish; 0 means any number." default:"0" env:"FOREVERFRAME_RATE"`
 	Burst      int           `help:"Events that each key may publish at once; 0 means those of one second." default:"0" env:"FOREVERFRAME_BURST"`
+	TLSCert    string        `name:"tls-cert" help:"File with the certificate, and its chain, for HTTPS; read again when it changes." env:"FOREVERFRAME_TLS_CERT"`
+	TLSKey     string        `name:"tls-key" help:"File with the certificate's key." env:"FOREVERFRAME_TLS_KEY"`
 	Drain      time.Duration `help:"Longest time until the process ends after SIGTERM; open streams are told to end at once." default:"10s" env:"FOREVERFRAME_DRAIN"`
 }
 
@@ -178,9 +181,9 @@ func (c *serveCommand) restore(hub *stream.Hub) (closeStore func(), err error) {
 // serve serves site until ctx is done, and then until open pages have finished
 // or the time for that is over.
 func (c serveCommand) serve(ctx context.Context, site *demo.Site, example string) error {
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := c.listen()
 	if err != nil {
-		return fmt.Errorf("%w: choose another address with --listen, for example --listen 127.0.0.1:0", err)
+		return err
 	}
 	var profiles net.Listener
 	if c.DebugListen != "" {
@@ -190,7 +193,7 @@ func (c serveCommand) serve(ctx context.Context, site *demo.Site, example string
 		}
 		fmt.Printf("Profiles are at http://%s/debug/pprof/\n", profiles.Addr())
 	}
-	site.Address = "http://" + listener.Addr().String()
+	site.Address = c.scheme() + "://" + listener.Addr().String()
 	fmt.Printf("Foreverframe is at %s\nSee a page arrive:   curl -N %[1]s%s\n", site.Address, example)
 	key := "KEY"
 	if len(c.PublishKey) > 0 {
@@ -212,6 +215,32 @@ func (c serveCommand) serve(ctx context.Context, site *demo.Site, example string
 		c.drain(server)
 	})
 	return server.Serve(listener)
+}
+
+// listen returns a listener, of TLS if there is a certificate.
+func (c serveCommand) listen() (net.Listener, error) {
+	var secret *certificate
+	if c.TLSCert != "" || c.TLSKey != "" {
+		var err error
+		if secret, err = loadCertificate(c.TLSCert, c.TLSKey); err != nil {
+			return nil, err
+		}
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("%w: choose another address with --listen, for example --listen 127.0.0.1:0", err)
+	}
+	if secret != nil {
+		return tls.NewListener(listener, secret.config()), nil
+	}
+	return listener, nil
+}
+
+func (c serveCommand) scheme() string {
+	if c.TLSCert != "" {
+		return "https"
+	}
+	return "http"
 }
 
 // drain ends server; the streams learn of it through their contexts.

@@ -16,7 +16,8 @@ import (
 var (
 	// ErrClientGone means that the browser has closed the connection.
 	ErrClientGone = errors.New("the browser has gone")
-	// ErrSlow means that the browser did not take what was sent in time.
+	// ErrSlow means that the browser did not take what was sent in time; it may
+	// also have vanished without a word.
 	ErrSlow = errors.New("the browser is too slow")
 	// ErrShutdown means that the server is shutting down.
 	ErrShutdown = errors.New("the server is shutting down")

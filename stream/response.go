@@ -31,8 +31,8 @@ type Response struct {
 	// WriteTimeout is how long one write may take before the browser is cut
 	// off; it is measured coarsely, by half of itself. Zero means 5 s. It
 	// stands in the place of the server's own WriteTimeout. It must not be
-	// less than zero. On Linux a browser whose system takes nothing of what was
-	// written, or does not answer at all, is gone after six times as long.
+	// less than zero. On Linux a browser is cut off too when its system takes
+	// nothing of what was written, or does not answer, for six times as long.
 	WriteTimeout time.Duration
 	// Heartbeat is the longest silence of the stream, but for that of a view
 	// while it renders: what has been written may end within a tag or a script,

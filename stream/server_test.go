@@ -2,12 +2,15 @@ package stream
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,11 +39,43 @@ var networks = map[string]func(t *testing.T) (net.Listener, func() (net.Conn, er
 		}
 		return l, func() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }
 	},
+	"tls": func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tls.NewListener(l, keys()), func() (net.Conn, error) {
+			conn, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				return nil, err
+			}
+			return encrypt(conn), nil
+		}
+	},
 }
 
-// onEveryNetwork runs test over memory and over TCP.
+// keys returns a configuration with a certificate that nobody trusts.
+var keys = sync.OnceValue(func() *tls.Config {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	return server.TLS
+})
+
+// encrypt returns conn with TLS for a client that trusts everybody.
+func encrypt(conn net.Conn) net.Conn {
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+}
+
+// onEveryNetwork runs test over memory, over TCP and over TLS.
 func onEveryNetwork(t *testing.T, test func(t *testing.T, network string)) {
 	for network := range networks {
+		t.Run(network, func(t *testing.T) { test(t, network) })
+	}
+}
+
+// onEverySocket runs test over TCP and over TLS.
+func onEverySocket(t *testing.T, test func(t *testing.T, network string)) {
+	for _, network := range []string{"tcp", "tls"} {
 		t.Run(network, func(t *testing.T) { test(t, network) })
 	}
 }

@@ -14,12 +14,12 @@ import (
 // EPOLLRDHUP. A connection that has no descriptor is not watched: its end shows
 // when a write fails.
 func watchClose(conn net.Conn, gone func()) (stop func()) {
-	raw := descriptor(conn)
-	w := theWatcher()
-	if raw == nil || w == nil {
-		return func() {}
+	if raw := descriptor(conn); raw != nil {
+		if w := theWatcher(); w != nil {
+			return w.watch(raw, gone)
+		}
 	}
-	return w.watch(raw, gone)
+	return func() {}
 }
 
 // theWatcher returns the process's watcher, nil if there can be none.

@@ -4,10 +4,8 @@ package stream
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/valyala/fasthttp"
@@ -15,47 +13,50 @@ import (
 
 // leaving are the ways in which a browser leaves.
 var leaving = map[string]func(t *testing.T, c net.Conn){
-	"FIN": func(t *testing.T, c net.Conn) { c.Close() },
+	"FIN":                   func(t *testing.T, c net.Conn) { c.Close() },
+	"FIN without a goodbye": func(t *testing.T, c net.Conn) { beneath(c).Close() },
 	"RST": func(t *testing.T, c net.Conn) {
-		c.(*net.TCPConn).SetLinger(0)
-		c.Close()
+		beneath(c).(*net.TCPConn).SetLinger(0)
+		beneath(c).Close()
 	},
-	"half-close": func(t *testing.T, c net.Conn) { c.(*net.TCPConn).CloseWrite() },
+	"half-close": func(t *testing.T, c net.Conn) { beneath(c).(*net.TCPConn).CloseWrite() },
 }
 
 // The source only waits: that the browser has gone is noticed without a write.
 func TestABrowserThatLeavesASilentStreamIsNoticed(t *testing.T) {
-	for how, leave := range leaving {
-		for _, version := range []string{"HTTP/1.1", "HTTP/1.0"} {
-			t.Run(how+" "+version, func(t *testing.T) {
-				began, causes := make(chan struct{}), make(chan error, 1)
-				s := serve(t, "tcp", func(s *site, req *fasthttp.RequestCtx) {
-					Response{Shell: markup("<h1>"), Heartbeat: -1, Log: s.log.logger(), Source: func(ctx context.Context, page *Page) error {
-						close(began)
-						<-ctx.Done()
-						causes <- context.Cause(ctx)
-						if err := page.Send(Remove("a")); !errors.Is(err, ErrClientGone) {
-							t.Errorf("Send: %v, want ErrClientGone", err)
-						}
-						return ctx.Err()
-					}}.Serve(req)
+	onEverySocket(t, func(t *testing.T, network string) {
+		for how, leave := range leaving {
+			for _, version := range []string{"HTTP/1.1", "HTTP/1.0"} {
+				t.Run(how+" "+version, func(t *testing.T) {
+					began, causes := make(chan struct{}), make(chan error, 1)
+					s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
+						Response{Shell: markup("<h1>"), Heartbeat: -1, Log: s.log.logger(), Source: func(ctx context.Context, page *Page) error {
+							close(began)
+							<-ctx.Done()
+							causes <- context.Cause(ctx)
+							if err := page.Send(Remove("a")); !errors.Is(err, ErrClientGone) {
+								t.Errorf("Send: %v, want ErrClientGone", err)
+							}
+							return ctx.Err()
+						}}.Serve(req)
+					})
+					c := s.connect(t)
+					c.ask("GET / " + version)
+					c.head()
+					<-began
+					leave(t, c.Conn)
+					if err := <-causes; !errors.Is(err, ErrClientGone) {
+						t.Errorf("the cause is %v, want ErrClientGone", err)
+					}
+					if err := s.Shutdown(); err != nil {
+						t.Error(err)
+					}
+					s.log.want(t)
+					s.server.want(t)
 				})
-				c := s.connect(t)
-				c.ask("GET / " + version)
-				c.head()
-				<-began
-				leave(t, c.Conn)
-				if err := <-causes; !errors.Is(err, ErrClientGone) {
-					t.Errorf("the cause is %v, want ErrClientGone", err)
-				}
-				if err := s.Shutdown(); err != nil {
-					t.Error(err)
-				}
-				s.log.want(t)
-				s.server.want(t)
-			})
+			}
 		}
-	}
+	})
 }
 
 func TestManyThatLeaveAtOnceAreAllNoticed(t *testing.T) {
@@ -92,52 +93,21 @@ func TestManyThatLeaveAtOnceAreAllNoticed(t *testing.T) {
 // A watch belongs to one stream: what comes after it on the same connection is
 // none of its business.
 func TestAWatchEndsWithItsStream(t *testing.T) {
-	s := serve(t, "tcp", func(s *site, req *fasthttp.RequestCtx) {
-		ServePage(req, markup("<h1>"), nil)
+	onEverySocket(t, func(t *testing.T, network string) {
+		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
+			ServePage(req, markup("<h1>"), job(always()))
+		})
+		c := s.connect(t)
+		for range 5 {
+			c.ask("GET /")
+			c.head()
+			c.body()
+		}
+		w := theWatcher()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if n := len(w.watched); n != 0 {
+			t.Errorf("%d watches are left", n)
+		}
 	})
-	c := s.connect(t)
-	for range 5 {
-		c.ask("GET /")
-		c.head()
-		c.body()
-	}
-	w := theWatcher()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if n := len(w.watched); n != 0 {
-		t.Errorf("%d watches are left", n)
-	}
-}
-
-func TestABrowserThatLeavesOverTLSIsNoticed(t *testing.T) {
-	keys := httptest.NewTLSServer(nil) // for its certificate
-	defer keys.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	began, causes := make(chan struct{}), make(chan error, 1)
-	server := &fasthttp.Server{Logger: printer{new(records)}, Handler: func(req *fasthttp.RequestCtx) {
-		Response{Shell: markup("<h1>"), Heartbeat: -1, Source: func(ctx context.Context, _ *Page) error {
-			close(began)
-			<-ctx.Done()
-			causes <- context.Cause(ctx)
-			return nil
-		}}.Serve(req)
-	}}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(tls.NewListener(l, keys.TLS)) }()
-	conn, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &client{t: t, Conn: conn}
-	c.ask("GET /")
-	<-began
-	conn.NetConn().Close()
-	if err := <-causes; !errors.Is(err, ErrClientGone) {
-		t.Errorf("the cause is %v, want ErrClientGone", err)
-	}
-	server.Shutdown()
-	<-served
 }
