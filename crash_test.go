@@ -33,10 +33,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A server is a process of this program that keeps its topics in a directory.
+// A server is a process of this program.
 type server struct {
 	t       *testing.T
-	data    string
+	data    string // directory that keeps its topics; empty means none
 	address string // "127.0.0.1:0" until it has started once
 	process *exec.Cmd
 }
@@ -44,7 +44,10 @@ type server struct {
 // start starts the server, and returns when it listens.
 func (s *server) start(flags ...string) {
 	s.t.Helper()
-	args := append([]string{"serve", "--listen", s.address, "--data", s.data, "--publish-key", "key", "--keep-events", "1000000", "--drain", "1s"}, flags...)
+	args := append([]string{"serve", "--listen", s.address, "--publish-key", "key", "--keep-events", "1000000", "--drain", "1s"}, flags...)
+	if s.data != "" {
+		args = append(args, "--data", s.data)
+	}
 	s.process = exec.Command(os.Args[0], args...)
 	s.process.Env = append(os.Environ(), asServer+"=1")
 	s.process.Stderr = os.Stderr

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"sync"
@@ -56,7 +57,11 @@ type serveCommand struct {
 	Burst      int           `help:"Events that each key may publish at once; 0 means those of one second." default:"0" env:"FOREVERFRAME_BURST"`
 	TLSCert    string        `name:"tls-cert" help:"File with the certificate, and its chain, for HTTPS; read again when it changes." env:"FOREVERFRAME_TLS_CERT"`
 	TLSKey     string        `name:"tls-key" help:"File with the certificate's key." env:"FOREVERFRAME_TLS_KEY"`
-	Drain      time.Duration `help:"Longest time until the process ends after SIGTERM; open streams are told to end at once." default:"10s" env:"FOREVERFRAME_DRAIN"`
+
+	MaxStreams      int            `help:"Largest number of open streams; less than 0 means any." default:"50000" env:"FOREVERFRAME_MAX_STREAMS"`
+	MaxStreamsPerIP int            `name:"max-streams-per-ip" help:"Largest number of open streams of one client address; less than 0 means any." default:"1000" env:"FOREVERFRAME_MAX_STREAMS_PER_IP"`
+	TrustProxy      []netip.Prefix `help:"Network of proxies whose X-Forwarded-For tells the client's address, for example 10.0.0.0/8; repeatable. This machine is one." env:"FOREVERFRAME_TRUST_PROXY"`
+	Drain           time.Duration  `help:"Longest time until the process ends after SIGTERM: pages that end have it to finish, and feeds end one after the other. A second signal ends it at once." default:"10s" env:"FOREVERFRAME_DRAIN"`
 }
 
 type pipeCommand struct {
@@ -71,7 +76,7 @@ func main() {
 		kong.Description("HTML pages that arrive as they happen, pushed to any browser."),
 		kong.UsageOnError())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.FatalIfErrorf(command.Run())
 }
@@ -137,6 +142,11 @@ func (c *serveCommand) site() (*demo.Site, error) {
 			KeepAge:    c.KeepAge,
 			DropAfter:  c.DropAfter,
 			MaxTopics:  c.MaxTopics,
+		},
+		Streams: stream.Streams{
+			Max:           c.MaxStreams,
+			MaxPerAddress: c.MaxStreamsPerIP,
+			Proxies:       c.TrustProxy,
 		},
 		Keys:    c.PublishKey,
 		KeyFile: keys,
@@ -212,7 +222,7 @@ func (c serveCommand) serve(ctx context.Context, site *demo.Site, example string
 	}
 	running.Go(func() {
 		<-ctx.Done()
-		c.drain(server)
+		c.drain(site, server)
 	})
 	return server.Serve(listener)
 }
@@ -243,10 +253,13 @@ func (c serveCommand) scheme() string {
 	return "http"
 }
 
-// drain ends server; the streams learn of it through their contexts.
-func (c serveCommand) drain(server *fasthttp.Server) {
+// drain ends the streams of site, and then server, within c.Drain.
+func (c serveCommand) drain(site *demo.Site, server *fasthttp.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.Drain)
 	defer cancel()
+	patience, stop := context.WithTimeout(ctx, c.Drain*9/10) // the rest is for those that are told to end
+	defer stop()
+	site.Streams.Drain(patience)
 	if err := server.ShutdownWithContext(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		fmt.Fprintln(os.Stderr, "foreverframe: shutdown:", err)
 	}
