@@ -177,7 +177,7 @@ func TestAKillLosesNothing(t *testing.T) {
 	s := &server{t: t, data: t.TempDir(), address: "127.0.0.1:0"}
 	s.start()
 	defer func() { s.process.Process.Kill() }()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 
 	var acks atomic.Int64

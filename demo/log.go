@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"time"
@@ -51,7 +52,7 @@ func (s *Site) Pipe(ctx context.Context, r io.Reader) error {
 	for ctx.Err() == nil {
 		text, err := readLines(lines)
 		for line := range strings.Lines(text) {
-			if _, err := s.Hub.Publish(logTopic, stream.Append("lines", templates.Line{Text: strings.TrimRight(line, "\r\n")})); err != nil {
+			if err := s.publishLine(ctx, strings.TrimRight(line, "\r\n")); err != nil {
 				return err
 			}
 		}
@@ -65,6 +66,16 @@ func (s *Site) Pipe(ctx context.Context, r io.Reader) error {
 		}
 	}
 	return nil
+}
+
+// publishLine publishes one line; while the hub's store fails it tries again.
+func (s *Site) publishLine(ctx context.Context, line string) error {
+	for {
+		_, err := s.Hub.Publish(logTopic, stream.Append("lines", templates.Line{Text: line}))
+		if !errors.Is(err, stream.ErrStore) || !wait(ctx, time.Second) {
+			return err
+		}
+	}
 }
 
 // readLines reads a line, and what else is there by then up to the end of a line.

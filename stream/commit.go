@@ -3,6 +3,7 @@ package stream
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,7 @@ func (c *committer) commit(w *write) {
 	defer close(g.done)
 	if g.turn != nil {
 		<-g.turn
+		runtime.Gosched() // who was answered just now may publish again, and join
 	}
 	c.write(g.writes, c.close())
 }
@@ -104,11 +106,10 @@ func (c *committer) forget(more Changes) {
 // them.
 func (c *committer) write(writes []*write, forgets Changes) {
 	changes := forgets
-	var kept []*write
+	var kept, late []*write
 	for _, w := range writes {
 		if w.log.ending {
-			w.err = ErrTopicEnded
-			w.log.unpin()
+			late = append(late, w)
 			continue
 		}
 		kept = append(kept, w)
@@ -118,8 +119,12 @@ func (c *committer) write(writes []*write, forgets Changes) {
 	c.tell(err)
 	if err != nil {
 		c.forget(forgets)
-		undo(kept, err)
+		undo(slices.Concat(kept, late), err)
 		return
+	}
+	for _, w := range late {
+		w.err = ErrTopicEnded
+		w.log.unpin()
 	}
 	var done Changes
 	for _, w := range kept {
@@ -146,7 +151,9 @@ func (c *committer) record(w *write, changes *Changes) {
 func undo(writes []*write, err error) {
 	for _, w := range slices.Backward(writes) {
 		w.err = fmt.Errorf("%w: %w", ErrStore, err)
-		w.log.record, w.log.ending = w.after, false
+		if w.id > 0 {
+			w.log.record, w.log.ending = w.after, false
+		}
 		w.log.unpin()
 	}
 }

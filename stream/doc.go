@@ -29,6 +29,8 @@
 //   - Lifetimes: a stream ends when its Source returns, the browser leaves, a
 //     write misses its deadline or the server shuts down. Then its context is
 //     done, and when Serve's stream has ended nothing of it is left.
+//   - Durability: with a Store, what Publish has answered survives the end of
+//     the process, and nobody sees it before it does.
 //   - Injection: no content leaves the place that it was put in. Text, AppendJS and
 //     the transports see to it; what is markup, the HTML of a View and the name of
 //     an attribute, is the author's word, and so are scripts in it, which the

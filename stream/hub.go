@@ -135,8 +135,12 @@ func (h *Hub) append(topic string, updates []Update, r *Receipt) (last uint64, e
 
 // keep brings w to the store, and returns its id when it is shown.
 func (h *Hub) keep(w *write) (id uint64, err error) {
-	if err := h.with(w.topic, func(l *log) { w.log = l; l.pin() }); err != nil {
+	pinned := false
+	if err := h.with(w.topic, func(l *log) { w.log, pinned = l, l.pin() }); err != nil {
 		return 0, err
+	}
+	if !pinned {
+		return 0, ErrTopicEnded
 	}
 	if w.receipt != nil {
 		h.committer.forget(Changes{ForgetReceipts: h.receipts.forgotten()})

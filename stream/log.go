@@ -80,10 +80,15 @@ func (l *log) add(last uint64, at int64, updates []Update) {
 }
 
 // pin keeps the log from being dropped until what is pending is shown or unpin.
-func (l *log) pin() {
+// It reports false if the log has ended.
+func (l *log) pin() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.ended {
+		return false
+	}
 	l.pending++
+	return true
 }
 
 func (l *log) unpin() {

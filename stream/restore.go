@@ -14,6 +14,7 @@ func (h *Hub) Restore(store Store) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.topics = make(map[string]*log)
+	h.register()
 	newest := uint64(at)
 	kept, err := store.Load(func(r Record) {
 		newest = max(newest, r.ID)

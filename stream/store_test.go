@@ -217,6 +217,42 @@ func TestNothingFollowsAnEnd(t *testing.T) {
 	})
 }
 
+// An end that the store cannot keep is none, also for what came behind it.
+func TestAnEndThatFailsIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{}
+		hub := restored(t, new(Hub), s)
+		s.pass = make(chan struct{})
+		errs := make([]error, 3)
+		publish := func(n int) { _, errs[n] = hub.Publish("a", entry(1)) }
+		go publish(0) // alone; the others are one group
+		synctest.Wait()
+		go func() { errs[1] = hub.End("a") }()
+		synctest.Wait()
+		go publish(2)
+		synctest.Wait()
+		s.pass <- struct{}{}
+		synctest.Wait()
+		s.fail(errFull)
+		s.pass <- struct{}{}
+		synctest.Wait()
+		s.fail(nil)
+		close(s.pass)
+		if errs[0] != nil || !errors.Is(errs[1], ErrStore) || !errors.Is(errs[2], ErrStore) {
+			t.Errorf("%v", errs)
+		}
+		if publish(0); errs[0] != nil || len(s.all) != 2 || s.check() != nil {
+			t.Errorf("after that: %v, %d records", errs[0], len(s.all))
+		}
+	})
+}
+
+func TestARestoredHubIsCounted(t *testing.T) {
+	if hub := restored(t, new(Hub), &shelf{}); !slices.Contains(livingHubs(), hub) {
+		t.Error("its topics are not counted")
+	}
+}
+
 func TestAnIdempotencyKeySurvives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &shelf{}

@@ -2,7 +2,9 @@ package disk
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"foreverframe/stream"
 
@@ -22,10 +24,10 @@ func (s *Store) commit(changes stream.Changes) error {
 				return err
 			}
 		}
-		if err := put(tx, changes); err != nil {
+		if err := drop(tx, records, receipts); err != nil { // first: bbolt is slow where much is new
 			return err
 		}
-		if err := drop(tx, records, receipts); err != nil {
+		if err := put(tx, changes, records); err != nil {
 			return err
 		}
 		return putState(tx, next)
@@ -33,6 +35,9 @@ func (s *Store) commit(changes stream.Changes) error {
 	if err != nil {
 		s.doubt = true
 		s.index.undo(changes, last)
+		if errors.As(err, new(*fs.PathError)) { // it names the file
+			return err
+		}
 		return fmt.Errorf("write %s: %w", s.path, err)
 	}
 	s.doubt = false
@@ -54,11 +59,14 @@ func (s *Store) next(changes stream.Changes, records map[string][]uint64, receip
 	return next
 }
 
-// put adds the records and receipts of changes.
-func put(tx *bbolt.Tx, changes stream.Changes) error {
+// put adds the records and receipts of changes that are not dropped.
+func put(tx *bbolt.Tx, changes stream.Changes, dropped map[string][]uint64) error {
 	b := tx.Bucket(recordsBucket)
 	b.FillPercent = 1 // ids only grow
 	for _, r := range changes.Records {
+		if ids := dropped[r.Topic]; len(ids) > 0 && r.ID <= ids[len(ids)-1] {
+			continue
+		}
 		if err := b.Put(encodeRecord(r)); err != nil {
 			return err
 		}
@@ -66,6 +74,9 @@ func put(tx *bbolt.Tx, changes stream.Changes) error {
 	b = tx.Bucket(receiptsBucket)
 	b.FillPercent = 1
 	for _, r := range changes.Receipts {
+		if r.ID <= changes.ForgetReceipts {
+			continue
+		}
 		if err := b.Put(encodeReceipt(r)); err != nil {
 			return err
 		}
