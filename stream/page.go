@@ -9,6 +9,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -87,7 +88,9 @@ type Page struct {
 	out       io.Writer
 	conn      net.Conn // for the deadline; nil means none
 	cancel    context.CancelCauseFunc
-	member    *member // nil if the server has no Streams
+	member    *member      // nil if the server has no Streams
+	slots     atomic.Int64 // that are being filled
+	maxSlots  int64        // less than zero means any number
 	log       *slog.Logger
 	path      string // of the request, for the log
 

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -47,6 +48,9 @@ type Response struct {
 	// Wait makes the response one batch, the first that leaves, or an empty one
 	// if there is none in so long. Zero means a stream. Long polling is its use.
 	Wait time.Duration
+	// MaxSlots is the number of slots that the page may wait for at once. Zero
+	// means 1,000, less than zero any number.
+	MaxSlots int
 	// Log receives what goes wrong. A browser that leaves is nothing wrong.
 	// Nil means slog.Default().
 	Log *slog.Logger
@@ -257,6 +261,7 @@ func (s *session) run(w io.Writer) *Page {
 		limit:       s.Limit,
 		once:        s.Wait > 0,
 		member:      s.member,
+		maxSlots:    int64(cmp.Or(s.MaxSlots, defaultMaxSlots)),
 		log:         s.logger(),
 		path:        s.path,
 	}

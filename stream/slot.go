@@ -25,15 +25,25 @@ type Slot struct {
 	Failed func(err error) View
 }
 
-const defaultSlotTimeout = 10 * time.Second
+const (
+	defaultSlotTimeout = 10 * time.Second
+	defaultMaxSlots    = 1000
+)
+
+// ErrSlots means that a page would wait for more slots at once than it may.
+var ErrSlots = errors.New("the page waits for too many slots at once: fill fewer, one after the other, or set Response.MaxSlots")
 
 // Fill fills slots, all at once, in the order in which their data arrives. A
 // slot that fails, panics or is late shows what its Failed returns, and the
 // others go on. Fill returns when every slot's View has returned, with an error
-// only if the page has ended; failures of slots are logged. A page that leaves in
+// only if the page has ended, or ErrSlots; failures of slots are logged. A page that leaves in
 // the order of its document, as in plain mode does, is sent up to the first slot
 // that is not filled.
 func (p *Page) Fill(ctx context.Context, slots ...Slot) error {
+	defer p.slots.Add(-int64(len(slots)))
+	if p.slots.Add(int64(len(slots))) > p.maxSlots && p.maxSlots > 0 {
+		return ErrSlots
+	}
 	p.tell(func(d Document) { d.Slots(targets(slots)) })
 	var filling sync.WaitGroup
 	for _, slot := range slots {

@@ -189,3 +189,26 @@ func TestFillOfNothingReturns(t *testing.T) {
 	}
 	page.end(nil)
 }
+
+func TestAPageFillsNoMoreSlotsThanItMay(t *testing.T) {
+	slots := make([]Slot, 3)
+	for i := range slots {
+		slots[i] = Slot{Target: "a", View: func(context.Context) (View, error) { return Text("b"), nil }}
+	}
+	for most, want := range map[int]error{2: ErrSlots, 3: nil, 0: nil, -1: nil} {
+		run(Response{MaxSlots: most, Log: new(records).logger(), Source: func(ctx context.Context, page *Page) error {
+			for range 2 { // those that are filled do not count
+				if err := page.Fill(ctx, slots...); !errors.Is(err, want) {
+					t.Errorf("with at most %d: %v, want %v", most, err, want)
+				}
+			}
+			return nil
+		}}, new(wire))
+	}
+	run(Response{Source: func(ctx context.Context, page *Page) error {
+		if err := page.Fill(ctx, make([]Slot, defaultMaxSlots+1)...); !errors.Is(err, ErrSlots) {
+			t.Errorf("%v", err)
+		}
+		return nil
+	}}, new(wire))
+}
