@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"foreverframe/bench"
+	"foreverframe/bench/server"
 	"foreverframe/demo"
 	"foreverframe/stream"
 
@@ -26,6 +28,13 @@ import (
 type commands struct {
 	Serve serveCommand `cmd:"" default:"withargs" help:"Serve the site and its feeds (the default)."`
 	Pipe  pipeCommand  `cmd:"" help:"Serve the site, and show standard input on it line by line: tail -f app.log | foreverframe pipe --title app"`
+
+	Bench       benchCommand   `cmd:"" help:"Measure what each push technique costs, for this server and for any other."`
+	BenchServer server.Command `cmd:"" hidden:""`
+}
+
+type benchCommand struct {
+	Run bench.Command `cmd:"" default:"withargs" help:"Measure (the default): foreverframe bench --quick"`
 }
 
 type serveCommand struct {
@@ -52,6 +61,7 @@ func main() {
 	command := kong.Parse(&c,
 		kong.Name("foreverframe"),
 		kong.Description("HTML pages that arrive as they happen, pushed to any browser."),
+		kong.Vars{"scenarios": bench.ScenarioNames()},
 		kong.UsageOnError())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

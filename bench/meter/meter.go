@@ -31,8 +31,8 @@ type Meter struct {
 	// Marker is the text in front of an update's number.
 	Marker string
 	// Ask returns the request for a stream, with the id of the last event that
-	// it has seen, empty at its start.
-	Ask func(id string) []byte
+	// it has seen, empty at its start, and when it has asked for this page first.
+	Ask func(id string, began time.Time) []byte
 	// Updates is how many updates a page has. Zero means any number.
 	Updates uint64
 	// Again says that a page is loaded again when it has ended.
@@ -100,7 +100,8 @@ func (m *Meter) Start(ctx context.Context, streams int) {
 	m.stall()
 }
 
-// Joined returns how many streams have had the head of an answer.
+// Joined returns how many streams have had the head of an answer, or have asked
+// for one that comes with the next update.
 func (m *Meter) Joined() int { return int(m.joined.Load()) }
 
 // Over reports whether all streams have come to their end, which feeds and pages
@@ -177,7 +178,7 @@ func (m *Meter) stall() {
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			tcp.SetReadBuffer(4 << 10)
 		}
-		conn.Write(m.Ask(""))
+		conn.Write(m.Ask("", time.Now()))
 		context.AfterFunc(m.ctx, func() { conn.Close() })
 	}
 }

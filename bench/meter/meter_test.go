@@ -72,7 +72,7 @@ func (f fake) measure(t *testing.T, m *Meter) *Tally {
 		m.Transport = TransportOf("script")
 	}
 	if m.Ask == nil {
-		m.Ask = func(string) []byte { return []byte("GET / HTTP/1.1\r\nHost: fake\r\n\r\n") }
+		m.Ask = func(string, time.Time) []byte { return []byte("GET / HTTP/1.1\r\nHost: fake\r\n\r\n") }
 	}
 	m.Updates = updates
 	m.Dial = func(context.Context) (net.Conn, error) {
@@ -298,7 +298,9 @@ func TestAStreamGoesOnAfterItsLastEvent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := &Meter{Transport: TransportOf(name), Marker: "ev-"}
-				m.Ask = func(id string) []byte { return []byte("GET /?after=" + id + " HTTP/1.1\r\nHost: fake\r\n\r\n") }
+				m.Ask = func(id string, _ time.Time) []byte {
+					return []byte("GET /?after=" + id + " HTTP/1.1\r\nHost: fake\r\n\r\n")
+				}
 				m.Dial = func(context.Context) (net.Conn, error) {
 					near, far := net.Pipe()
 					go func() { // sends ten more and is lost in the middle of another
@@ -361,7 +363,7 @@ func TestWhatIsNoStreamIsAFailure(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := &Meter{Transport: TransportOf("sse"), Marker: "ev-"}
-			m.Ask = func(string) []byte { return []byte("GET / HTTP/1.1\r\nHost: fake\r\n\r\n") }
+			m.Ask = func(string, time.Time) []byte { return []byte("GET / HTTP/1.1\r\nHost: fake\r\n\r\n") }
 			m.Dial = func(context.Context) (net.Conn, error) {
 				near, far := net.Pipe()
 				go func() {

@@ -14,6 +14,7 @@ type stream struct {
 	count  count
 	step   step
 
+	began  time.Time // when the page was asked for first
 	asked  time.Time // when the request left that is being answered
 	lost   time.Time // when the connection was lost; zero if an update has come since
 	now    time.Time // when what is being read has come
@@ -48,7 +49,13 @@ func (s *stream) request(now time.Time) []byte {
 	s.answer.next()
 	s.scan.begin()
 	s.loop.tally.Requests++
-	return s.loop.meter.Ask(s.scan.id)
+	if s.began.IsZero() {
+		s.began = now
+	}
+	if s.scan.transport.Answers { // which come when there is something to tell
+		s.join()
+	}
+	return s.loop.meter.Ask(s.scan.id, s.began)
 }
 
 // connected says that the stream has a new connection.
@@ -75,15 +82,20 @@ func (s *stream) head() {
 	m := s.loop.meter
 	record(s.loop.tally.FirstByte, since(s.asked, s.now))
 	if s.answer.status != 200 {
-		s.fail(fmt.Errorf("the answer to %.60q is %d", m.Ask(""), s.answer.status))
+		s.fail(fmt.Errorf("the answer to %.60q is %d", m.Ask("", s.began), s.answer.status))
 	}
 	if s.answer.encoding != "" && (s.answer.encoding != "gzip" || !m.Gzip) {
 		s.fail(fmt.Errorf("the answer is compressed by %s", s.answer.encoding))
 	}
+	s.join()
+}
+
+// join says that the server knows of the stream.
+func (s *stream) join() {
 	if !s.joined {
 		s.joined = true
-		m.joined.Add(1)
-		m.move()
+		s.loop.meter.joined.Add(1)
+		s.loop.meter.move()
 	}
 }
 
@@ -183,7 +195,7 @@ func (s *stream) resumes() bool {
 func (s *stream) turn() {
 	m := s.loop.meter
 	s.loop.tally.Lost += s.count.lost(max(m.Updates, s.count.next))
-	s.count, s.scan.id, s.first = count{}, "", false
+	s.count, s.scan.id, s.began, s.first = count{}, "", time.Time{}, false
 	if !m.Again {
 		s.finish()
 	}

@@ -1,0 +1,136 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// Command measures, as the command line has it.
+type Command struct {
+	Scenario  []string      `help:"Scenario to run: ${scenarios}. Repeatable; all if there is none."`
+	Clients   []int         `help:"Numbers of clients, in the place of the scenarios' own."`
+	Size      []int         `help:"Sizes of an update's text in bytes." default:"64"`
+	Transport []string      `help:"Transports: script, sse, frame, poll, plain. All if there is none."`
+	Duration  time.Duration `help:"How long each round of a case is measured; 0 means 2s, or in a quick run what lets it end in time." default:"0s"`
+	Rounds    int           `help:"How often each case is run, all taking turns; 0 means 5, or 3 in a quick run." default:"0"`
+	Quick     bool          `help:"A few cases only, within half a minute."`
+	Side      []string      `help:"Built-in servers to run: foreverframe, nethttp, limit." default:"foreverframe,nethttp,limit"`
+	Baseline  string        `help:"The server that ratios are to." default:"limit"`
+	Entrant   []string      `help:"JSON file that describes another server, see bench/README.md. Repeatable." type:"existingfile"`
+	JSON      string        `name:"json" help:"File to write the report to, for bench compare."`
+	Benchstat string        `help:"File to write the rounds to as Go benchmark lines, for benchstat."`
+	Slow      float64       `hidden:"" help:"Makes foreverframe so much slower: 0.1 is 10 %. For tests."`
+}
+
+// ErrNotWhole means that updates were lost, doubled or reordered, or that streams
+// were given up.
+var ErrNotWhole = errors.New("not all updates arrived once and in order: see NOT WHOLE above")
+
+// Run measures until it is done or ctx is.
+func (c Command) Run(ctx context.Context) error {
+	r, err := c.run()
+	if err != nil {
+		return err
+	}
+	bar := newProgress(os.Stderr)
+	r.Before = bar.before
+	r.After = func(_ *Report, done, of int) { bar.after(done, of) }
+	report, err := r.Measure(ctx)
+	bar.end()
+	if err != nil {
+		return err
+	}
+	report.WriteTable(os.Stdout)
+	if err := c.write(report); err != nil {
+		return err
+	}
+	if len(report.Broken()) > 0 {
+		return ErrNotWhole
+	}
+	return ctx.Err()
+}
+
+func (c Command) run() (Run, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return Run{}, err
+	}
+	r := Run{
+		Baseline: c.Baseline, Scenarios: c.Scenario, Clients: c.Clients, Sizes: c.Size, Transports: c.Transport,
+		Duration: c.Duration, Rounds: c.Rounds, Quick: c.Quick,
+	}
+	sides := strings.Join(c.Side, ",") + ","
+	for _, e := range builtIn(program, c.Slow) {
+		if strings.Contains(sides, e.Name+",") {
+			r.Entrants = append(r.Entrants, e)
+		}
+	}
+	for _, file := range c.Entrant {
+		e, err := ReadEntrant(file)
+		if err != nil {
+			return Run{}, err
+		}
+		r.Entrants = append(r.Entrants, e)
+	}
+	return r, nil
+}
+
+// write writes the files that were asked for.
+func (c Command) write(r *Report) error {
+	var errs []error
+	if c.JSON != "" {
+		errs = append(errs, writeFile(c.JSON, r.WriteJSON))
+	}
+	if c.Benchstat != "" {
+		errs = append(errs, writeFile(c.Benchstat, func(w io.Writer) error {
+			r.WriteBenchmarks(w)
+			return nil
+		}))
+	}
+	return errors.Join(errs...)
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
+}
+
+// A progress shows how far a run is.
+type progress struct {
+	to  io.Writer
+	bar *progressbar.ProgressBar
+}
+
+func newProgress(to io.Writer) *progress { return &progress{to: to} }
+
+func (p *progress) before(c Case, _, of int) {
+	if p.bar == nil {
+		p.bar = progressbar.NewOptions(of,
+			progressbar.OptionSetWriter(p.to),
+			progressbar.OptionSetWidth(20),
+			progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionSetElapsedTime(true),
+			progressbar.OptionThrottle(50*time.Millisecond),
+			progressbar.OptionClearOnFinish())
+	}
+	p.bar.Describe(fmt.Sprintf("%-20s %6s %-6s %-12s", c.Scenario, thousands(c.Clients), c.technique(), c.Side))
+}
+
+func (p *progress) after(done, _ int) { p.bar.Set(done) }
+
+func (p *progress) end() {
+	if p.bar != nil {
+		p.bar.Finish()
+	}
+}

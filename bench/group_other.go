@@ -1,0 +1,9 @@
+//go:build !unix
+
+package bench
+
+import "os/exec"
+
+func inGroup(*exec.Cmd) {}
+
+func killGroup(cmd *exec.Cmd) { cmd.Process.Kill() }

@@ -1,0 +1,12 @@
+//go:build !unix
+
+package server
+
+import (
+	"errors"
+	"net"
+)
+
+func serveLimit(net.Listener) error {
+	return errors.New("the limit server needs write(2)")
+}
