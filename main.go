@@ -34,7 +34,8 @@ type commands struct {
 }
 
 type benchCommand struct {
-	Run bench.Command `cmd:"" default:"withargs" help:"Measure (the default): foreverframe bench --quick"`
+	Run     bench.Command        `cmd:"" default:"withargs" help:"Measure (the default): foreverframe bench --quick"`
+	Compare bench.CompareCommand `cmd:"" help:"Say what has changed between two reports beyond the noise: foreverframe bench compare old.json new.json"`
 }
 
 type serveCommand struct {

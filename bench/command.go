@@ -21,7 +21,7 @@ type Command struct {
 	Duration  time.Duration `help:"How long each round of a case is measured; 0 means 2s, or in a quick run what lets it end in time." default:"0s"`
 	Rounds    int           `help:"How often each case is run, all taking turns; 0 means 5, or 3 in a quick run." default:"0"`
 	Quick     bool          `help:"A few cases only, within half a minute."`
-	Side      []string      `help:"Built-in servers to run: foreverframe, nethttp, limit." default:"foreverframe,nethttp,limit"`
+	Side      []string      `help:"Built-in servers to run: foreverframe, nethttp, limit, gush." default:"foreverframe,nethttp,limit,gush"`
 	Baseline  string        `help:"The server that ratios are to." default:"limit"`
 	Entrant   []string      `help:"JSON file that describes another server, see bench/README.md. Repeatable." type:"existingfile"`
 	JSON      string        `name:"json" help:"File to write the report to, for bench compare."`

@@ -93,7 +93,8 @@ func builtIn(program string, slow float64) []Entrant {
 	}
 	limit := neighbour
 	limit.Name, limit.Start, limit.Stalls = "limit", start("limit"), false
-	return []Entrant{ours, neighbour, limit}
+	gush := Entrant{Name: "gush", Start: start("gush"), Jobs: map[string]string{"sse": limit.Jobs["sse"]}}
+	return []Entrant{ours, neighbour, limit, gush}
 }
 
 // ReadEntrant reads an entrant from a file of JSON.
@@ -132,6 +133,9 @@ func (e Entrant) check() error {
 	}
 	return nil
 }
+
+// yardstick reports whether e is there to measure the client by.
+func (e Entrant) yardstick() bool { return e.Name == "limit" || e.Name == "gush" }
 
 func (e Entrant) marker() string {
 	if e.Marker != "" {

@@ -18,7 +18,8 @@ type Scenario struct {
 	Feed bool
 	// Only is the transports that it is of use with. None means all.
 	Only []string
-	// Needs reports whether an entrant can take part. Nil means that all can.
+	// Needs reports whether an entrant can take part. Nil means that all can
+	// but gush.
 	Needs func(Entrant) bool
 	// Columns are the figures that its table shows.
 	Columns []string
@@ -33,11 +34,14 @@ var Scenarios = []Scenario{
 	{Name: "page-saturated", Help: "Finite pages of 1,000 updates as fast as the server can send them; each client loads one after the other.",
 		Clients: []int{1, 64, 512}, Quick: []int{64},
 		Columns: []string{"updates per second", "cpu", "first byte", "first update", "wire", "chunks", "writes", "client busy"}, Compare: "cpu",
-		run: func(t *trial, ctx context.Context) error { return t.pages(ctx, 0) }},
+		run: func(t *trial, ctx context.Context) error { return t.pages(ctx, 1000, 0) }},
 	{Name: "page-paced", Help: "Finite pages with an update every 10 ms, all at once.",
 		Clients: []int{1, 64, 512}, Quick: []int{64},
 		Columns: []string{"cpu", "first byte", "latency p50", "latency p90", "latency p99", "latency max", "wire", "chunks", "writes", "requests"}, Compare: "cpu",
-		run: func(t *trial, ctx context.Context) error { return t.pages(ctx, 10*time.Millisecond) }},
+		run: func(t *trial, ctx context.Context) error {
+			const apart = 10 * time.Millisecond
+			return t.pages(ctx, uint64(max(t.duration/apart, 1)), apart)
+		}},
 	{Name: "broadcast-saturated", Help: "A feed that is published to as fast as all its subscribers take it, with at most 16 updates on their way.",
 		Clients: []int{100, 1000, 5000}, Quick: []int{100}, Feed: true,
 		Columns: []string{"updates per second", "cpu", "wire", "chunks", "writes", "requests", "client busy"}, Compare: "cpu",
@@ -63,6 +67,10 @@ var Scenarios = []Scenario{
 			t.stalled = t.Clients / 5
 			return t.broadcast(ctx, 100)
 		}},
+	{Name: "client", Help: "This program itself: pages of 100 updates, by the limit in 100 writes and by gush in one. It is no bottleneck while gush's rate is well above the limit's.",
+		Clients: []int{64, 10_000}, Only: []string{"sse"}, Needs: Entrant.yardstick,
+		Columns: []string{"updates per second", "client", "client busy", "cpu"}, Compare: "updates per second",
+		run: func(t *trial, ctx context.Context) error { return t.pages(ctx, 100, 0) }},
 }
 
 // scenario returns the scenario of that name, the zero value if there is none.

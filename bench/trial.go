@@ -32,9 +32,6 @@ type trial struct {
 	meter *meter.Meter
 }
 
-// pageUpdates is how many updates a page has that is not paced.
-const pageUpdates = 1000
-
 // window is how many updates of a feed that is not paced are on their way.
 const window = 16
 
@@ -134,12 +131,9 @@ func (t *trial) count(tally *meter.Tally) {
 
 func micro(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// pages loads finite pages, with delay between their updates, or none.
-func (t *trial) pages(ctx context.Context, delay time.Duration) error {
-	n := uint64(pageUpdates)
-	if delay > 0 {
-		n = uint64(max(t.duration/delay, 1))
-	}
+// pages loads finite pages of n updates, with delay between them and each page
+// once, or without and again and again.
+func (t *trial) pages(ctx context.Context, n uint64, delay time.Duration) error {
 	t.ask(t.Jobs[t.Transport], n, delay)
 	t.meter.Again = delay == 0
 	if delay > 0 {

@@ -73,6 +73,7 @@ type loop struct {
 	mu      sync.Mutex // guards the rest, and the streams
 	streams []*stream
 	tally   *Tally
+	content []byte // of the bodies in what is being read
 }
 
 // A driver reads the connections of a loop until ctx is done, and then closes

@@ -69,7 +69,11 @@ func (s *stream) connected() {
 func (s *stream) feed(b []byte, now time.Time) {
 	s.now = now
 	s.loop.tally.Bytes += uint64(len(b))
+	s.loop.content = s.loop.content[:0]
 	_, err := s.answer.feed(b)
+	if len(s.loop.content) > 0 {
+		s.scan.feed(s.loop.content, s.arrived)
+	}
 	s.loop.tally.Chunks += uint64(s.answer.chunks - s.chunks)
 	s.chunks = s.answer.chunks
 	if err != nil {
@@ -99,13 +103,14 @@ func (s *stream) join() {
 	}
 }
 
+// body takes a part of a body. What has come together is scanned together.
 func (s *stream) body(b []byte) {
 	s.loop.tally.Body += uint64(len(b))
 	if s.answer.encoding == "gzip" {
 		s.packed = append(s.packed, b...)
 		return
 	}
-	s.scan.feed(b, s.arrived)
+	s.loop.content = append(s.loop.content, b...)
 }
 
 // arrived counts an update.

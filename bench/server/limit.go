@@ -4,6 +4,7 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +23,28 @@ import (
 // update and the socket: one call of write(2), and for a feed a loop of them over
 // all descriptors. It is the limit that other servers are measured by, and no
 // more: a reader that stalls holds it up.
-func serveLimit(l net.Listener) error {
-	var feeds sockets
+func serveLimit(l net.Listener) error { return accept(l, limitJob) }
+
+// serveGush is the limit with all updates of a page in one call of write(2), and
+// the page ready: more than any server that sends updates one by one, to see what
+// a client can take.
+func serveGush(l net.Listener) error {
+	var pages sync.Map // from queries to bytes
+	return accept(l, func(to io.Writer, q url.Values) {
+		q.Del("began")
+		page, ready := pages.Load(q.Encode())
+		if !ready {
+			var b bytes.Buffer
+			limitJob(&b, q)
+			page, _ = pages.LoadOrStore(q.Encode(), b.Bytes())
+		}
+		to.Write(page.([]byte))
+	})
+}
+
+// accept serves the connections of l, and finite pages by job.
+func accept(l net.Listener, job func(io.Writer, url.Values)) error {
+	feeds := sockets{job: job}
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -35,6 +56,8 @@ func serveLimit(l net.Listener) error {
 
 // sockets are the streams of all topics.
 type sockets struct {
+	job func(io.Writer, url.Values)
+
 	mu     sync.Mutex // guards the rest
 	topics map[string][]*os.File
 	last   uint64
@@ -68,7 +91,7 @@ func (s *sockets) serve(conn *net.TCPConn) {
 			}
 			return
 		case req.URL.Path == "/job":
-			limitJob(to, req.URL.Query())
+			s.job(to, req.URL.Query())
 		default:
 			writeWhole(to, "200 OK", counters())
 		}

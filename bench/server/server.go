@@ -31,12 +31,13 @@ var Sides = map[string]func(net.Listener) error{
 	"foreverframe": serveForeverframe,
 	"nethttp":      serveNetHTTP,
 	"limit":        serveLimit,
+	"gush":         serveGush,
 }
 
 // Command runs one of the servers, until its standard input ends: with the
 // process that measures it.
 type Command struct {
-	Side   string  `arg:"" help:"foreverframe, nethttp or limit."`
+	Side   string  `arg:"" help:"foreverframe, nethttp, limit or gush."`
 	Listen string  `help:"Address to listen on." default:"127.0.0.1:0"`
 	Slow   float64 `help:"Burns so much more of the processor than the server uses, for tests: 0.1 is a server that is 10 % slower."`
 }
@@ -45,7 +46,7 @@ type Command struct {
 func (c Command) Run(ctx context.Context) error {
 	serve := Sides[c.Side]
 	if serve == nil {
-		return fmt.Errorf("there is no side %q: it must be foreverframe, nethttp or limit", c.Side)
+		return fmt.Errorf("there is no side %q: it must be foreverframe, nethttp, limit or gush", c.Side)
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
