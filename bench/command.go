@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -24,9 +26,17 @@ type Command struct {
 	Side      []string      `help:"Built-in servers to run: foreverframe, nethttp, limit, gush." default:"foreverframe,nethttp,limit,gush"`
 	Baseline  string        `help:"The server that ratios are to." default:"limit"`
 	Entrant   []string      `help:"JSON file that describes another server, see bench/README.md. Repeatable." type:"existingfile"`
-	JSON      string        `name:"json" help:"File to write the report to, for bench compare."`
-	Benchstat string        `help:"File to write the rounds to as Go benchmark lines, for benchstat."`
-	Slow      float64       `hidden:"" help:"Makes foreverframe so much slower: 0.1 is 10 %. For tests."`
+
+	URL           string            `help:"Stream of another server that runs already; only it is measured. Its type says how it is read, unless --transport does."`
+	Marker        string            `help:"Text in front of the number of each update in the stream of --url." default:"ev-"`
+	Publish       string            `help:"URL to publish updates to the stream of --url; without it, the stream is only watched."`
+	PublishHeader map[string]string `help:"Headers of the request that publishes, NAME=VALUE."`
+	PublishBody   string            `help:"Body of the request that publishes; {text} is the update." default:"{text}"`
+	PID           int               `name:"pid" help:"Process of the server of --url, to see what it uses."`
+
+	JSON      string  `name:"json" help:"File to write the report to, for bench compare."`
+	Benchstat string  `help:"File to write the rounds to as Go benchmark lines, for benchstat."`
+	Slow      float64 `hidden:"" help:"Makes foreverframe so much slower: 0.1 is 10 %. For tests."`
 }
 
 // ErrNotWhole means that updates were lost, doubled or reordered, or that streams
@@ -66,6 +76,11 @@ func (c Command) run() (Run, error) {
 		Baseline: c.Baseline, Scenarios: c.Scenario, Clients: c.Clients, Sizes: c.Size, Transports: c.Transport,
 		Duration: c.Duration, Rounds: c.Rounds, Quick: c.Quick,
 	}
+	if c.URL != "" {
+		e, err := c.other()
+		r.Entrants, r.Baseline = []Entrant{e}, e.Name
+		return r, err
+	}
 	sides := strings.Join(c.Side, ",") + ","
 	for _, e := range builtIn(program, c.Slow) {
 		if strings.Contains(sides, e.Name+",") {
@@ -80,6 +95,46 @@ func (c Command) run() (Run, error) {
 		r.Entrants = append(r.Entrants, e)
 	}
 	return r, nil
+}
+
+// other returns the server of --url.
+func (c Command) other() (Entrant, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Host == "" {
+		return Entrant{}, fmt.Errorf("--url %q: it must be a whole URL, for example http://127.0.0.1:8080/events", c.URL)
+	}
+	transport := ""
+	if len(c.Transport) > 0 {
+		transport = c.Transport[0]
+	} else if transport, err = transportAt(c.URL); err != nil {
+		return Entrant{}, err
+	}
+	paths := map[string]string{transport: u.RequestURI()}
+	e := Entrant{Name: u.Host, URL: u.Scheme + "://" + u.Host, PID: c.PID, Marker: c.Marker, Streams: paths}
+	if c.Publish != "" {
+		e.Streams, e.Feeds = nil, paths
+		e.Publish = Publish{Path: c.Publish, Header: c.PublishHeader, Body: c.PublishBody}
+	}
+	return e, e.check()
+}
+
+// transportAt returns the transport that fits the type of what is at a URL.
+func transportAt(at string) (string, error) {
+	req, err := http.NewRequest(http.MethodGet, at, nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Accept", "text/event-stream, text/html;q=0.9, */*;q=0.5")
+	client := http.Client{Timeout: 10 * time.Second}
+	answer, err := client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	answer.Body.Close()
+	if strings.HasPrefix(answer.Header.Get("Content-Type"), "text/event-stream") {
+		return "sse", nil
+	}
+	return "plain", nil
 }
 
 // write writes the files that were asked for.

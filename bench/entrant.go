@@ -35,6 +35,10 @@ type Entrant struct {
 	Jobs map[string]string `json:"jobs,omitempty"`
 	// Feeds has the path of a feed for each transport.
 	Feeds map[string]string `json:"feeds,omitempty"`
+	// Streams has the path of what it sends of its own accord for each
+	// transport. The texts of updates have any numbers that follow each other,
+	// or none.
+	Streams map[string]string `json:"streams,omitempty"`
 	// Publish publishes an update to a feed. It is needed for feeds.
 	Publish Publish `json:"publish,omitzero"`
 	// Resumes says that a stream which asks with {after} or Last-Event-ID gets
@@ -119,12 +123,12 @@ func (e Entrant) check() error {
 		return errors.New(`an entrant needs a "name"`)
 	case len(e.Start) == 0 && e.URL == "":
 		return errors.New(`an entrant needs "start", the command that starts it, or "url", where it runs`)
-	case len(e.Jobs)+len(e.Feeds) == 0:
-		return errors.New(`an entrant needs "jobs" or "feeds", with a path for each transport`)
+	case len(e.Jobs)+len(e.Feeds)+len(e.Streams) == 0:
+		return errors.New(`an entrant needs "jobs", "feeds" or "streams", with a path for each transport`)
 	case len(e.Feeds) > 0 && e.Publish.Path == "":
 		return errors.New(`an entrant with "feeds" needs "publish"`)
 	}
-	for _, paths := range []map[string]string{e.Jobs, e.Feeds} {
+	for _, paths := range []map[string]string{e.Jobs, e.Feeds, e.Streams} {
 		for name := range paths {
 			if meter.TransportOf(name).Name == "" {
 				return fmt.Errorf("there is no transport %q: it must be script, sse, frame, poll or plain", name)

@@ -100,7 +100,8 @@ func (r *Run) pace(cases int) {
 
 // try runs a case once.
 func (r Run) try(ctx context.Context, c Case) (Round, error) {
-	t := &trial{Case: c, duration: r.Duration, round: Round{"lost": 0, "doubled": 0, "reordered": 0, "failed": 0}}
+	s := scenario(c.Scenario)
+	t := &trial{Case: c, kind: s.Of, duration: r.Duration, round: Round{"lost": 0, "doubled": 0, "reordered": 0, "failed": 0}}
 	i := slices.IndexFunc(r.Entrants, func(e Entrant) bool { return e.Name == c.Side })
 	var err error
 	if t.running, err = r.Entrants[i].run(ctx); err != nil {
@@ -108,7 +109,7 @@ func (r Run) try(ctx context.Context, c Case) (Round, error) {
 		return t.round, err
 	}
 	defer t.stop()
-	if err = scenario(c.Scenario).run(t, ctx); err != nil {
+	if err = s.run(t, ctx); err != nil {
 		t.round["failed"]++
 	} else {
 		err = t.failure
@@ -132,7 +133,7 @@ func (r Run) cases(ctx context.Context) (cases []Case, err error) {
 					for _, c := range r.techniques(s, e) {
 						c.Clients, c.Size = clients, size
 						cases = append(cases, c)
-						if c.Gzip = true; gzip[probe{e.Name, s.Feed, c.Transport}] {
+						if c.Gzip = true; gzip[probe{e.Name, s.Of, c.Transport}] {
 							cases = append(cases, c)
 						}
 					}
@@ -184,10 +185,7 @@ func (r Run) sizes(s Scenario) []int {
 
 // techniques returns the cases of e in s, without clients and size.
 func (r Run) techniques(s Scenario, e Entrant) (cases []Case) {
-	paths := e.Jobs
-	if s.Feed {
-		paths = e.Feeds
-	}
+	paths := s.Of.paths(e)
 	if s.Needs != nil && !s.Needs(e) || s.Needs == nil && e.Name == "gush" {
 		return nil
 	}
@@ -203,10 +201,10 @@ func (r Run) techniques(s Scenario, e Entrant) (cases []Case) {
 	return cases
 }
 
-// A probe is a question: whether a side compresses a feed, or a page.
+// A probe is a question: whether a side compresses what it is asked for.
 type probe struct {
 	side      string
-	feed      bool
+	kind      Kind
 	transport string
 }
 
@@ -220,20 +218,17 @@ func (r Run) gzips(ctx context.Context) (map[probe]bool, error) {
 			return nil, err
 		}
 		var asking sync.WaitGroup
-		for _, feed := range []bool{false, true} {
-			paths := e.Jobs
-			if feed {
-				paths = e.Feeds
-			}
+		for _, kind := range []Kind{Pages, Feeds, Streams} {
+			paths := kind.paths(e)
 			for _, name := range transports(paths) {
-				if name == "poll" && feed { // whose answer comes with an update
+				if name == "poll" && kind == Feeds { // whose answer comes with an update
 					continue
 				}
 				asking.Go(func() {
 					if running.gzips(ctx, paths[name], name) {
 						mu.Lock()
 						defer mu.Unlock()
-						found[probe{e.Name, feed, name}] = true
+						found[probe{e.Name, kind, name}] = true
 					}
 				})
 			}

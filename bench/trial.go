@@ -23,6 +23,7 @@ import (
 type trial struct {
 	Case
 	*running
+	kind     Kind
 	duration time.Duration
 	stalled  int
 	round    Round
@@ -134,8 +135,9 @@ func micro(d time.Duration) float64 { return float64(d) / float64(time.Microseco
 // pages loads finite pages of n updates, with delay between them and each page
 // once, or without and again and again.
 func (t *trial) pages(ctx context.Context, n uint64, delay time.Duration) error {
-	t.ask(t.Jobs[t.Transport], n, delay)
+	t.ask(t.kind.paths(t.Entrant)[t.Transport], n, delay)
 	t.meter.Again = delay == 0
+	t.meter.Joins = t.kind == Streams
 	if delay > 0 {
 		all := t.begin()
 		t.meter.Start(ctx, t.Clients)

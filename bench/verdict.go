@@ -11,10 +11,10 @@ import (
 // figures of the first side.
 func (r *Report) Verdict() string {
 	var sentences []string
-	if s := r.verdict(false, "For a page that ends"); s != "" {
+	if s := r.verdict(Pages, "For a page that ends"); s != "" {
 		sentences = append(sentences, s)
 	}
-	if s := r.verdict(true, "For a feed without an end"); s != "" {
+	if s := r.verdict(Feeds, "For a feed without an end"); s != "" {
 		sentences = append(sentences, s)
 	}
 	if len(sentences) == 0 {
@@ -25,8 +25,8 @@ func (r *Report) Verdict() string {
 
 // verdict compares the transports of the first side in the saturated scenario
 // with the most clients.
-func (r *Report) verdict(feed bool, lead string) string {
-	g := r.most(feed)
+func (r *Report) verdict(kind Kind, lead string) string {
+	g := r.most(kind)
 	type cost struct {
 		technique     string
 		cpu, requests float64
@@ -49,16 +49,16 @@ func (r *Report) verdict(feed bool, lead string) string {
 		others = append(others, fmt.Sprintf("%s %s×", c.technique, digits(c.cpu/best.cpu)))
 	}
 	s := fmt.Sprintf("%s, %s costs the server least, %s µs of processor time an update with %s clients (%s)", lead, best.technique, digits(best.cpu), thousands(g.clients), strings.Join(others, ", "))
-	if feed {
+	if kind == Feeds {
 		return s + r.slowest(g.clients) + "."
 	}
 	return s + r.firstUpdate(g) + "."
 }
 
 // most returns the saturated group with the most clients.
-func (r *Report) most(feed bool) (most group) {
+func (r *Report) most(kind Kind) (most group) {
 	for _, g := range r.groups() {
-		if g.Feed == feed && slices.Contains([]string{"page-saturated", "broadcast-saturated"}, g.Name) && g.clients >= most.clients {
+		if g.Of == kind && slices.Contains([]string{"page-saturated", "broadcast-saturated"}, g.Name) && g.clients >= most.clients {
 			most = g
 		}
 	}
