@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"github.com/valyala/fasthttp"
 )
 
 // Command measures, as the command line has it.
@@ -36,6 +38,8 @@ type Command struct {
 
 	JSON      string  `name:"json" help:"File to write the report to, for bench compare."`
 	Benchstat string  `help:"File to write the rounds to as Go benchmark lines, for benchstat."`
+	HTML      string  `name:"html" help:"File to write the report to as a page with plots."`
+	Listen    string  `help:"Address to show the report at, /bench, while it fills: 127.0.0.1:8090."`
 	Slow      float64 `hidden:"" help:"Makes foreverframe so much slower: 0.1 is 10 %. For tests."`
 }
 
@@ -51,12 +55,20 @@ func (c Command) Run(ctx context.Context) error {
 	}
 	bar := newProgress(os.Stderr)
 	r.Before = bar.before
-	r.After = func(_ *Report, done, of int) { bar.after(done, of) }
+	watch := &Watch{}
+	if err := c.show(watch); err != nil {
+		return err
+	}
+	r.After = func(report *Report, done, of int) {
+		bar.after(done, of)
+		watch.show(report, done, of)
+	}
 	report, err := r.Measure(ctx)
 	bar.end()
 	if err != nil {
 		return err
 	}
+	watch.end(report)
 	report.WriteTable(os.Stdout)
 	if err := c.write(report); err != nil {
 		return err
@@ -65,6 +77,20 @@ func (c Command) Run(ctx context.Context) error {
 		return ErrNotWhole
 	}
 	return ctx.Err()
+}
+
+// show serves watch where that is wanted.
+func (c Command) show(watch *Watch) error {
+	if c.Listen == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "The report fills at http://%s/bench\n", l.Addr())
+	go fasthttp.Serve(l, watch.Handle) // for as long as the process lives
+	return nil
 }
 
 func (c Command) run() (Run, error) {
@@ -142,6 +168,9 @@ func (c Command) write(r *Report) error {
 	var errs []error
 	if c.JSON != "" {
 		errs = append(errs, writeFile(c.JSON, r.WriteJSON))
+	}
+	if c.HTML != "" {
+		errs = append(errs, writeFile(c.HTML, r.WriteHTML))
 	}
 	if c.Benchstat != "" {
 		errs = append(errs, writeFile(c.Benchstat, func(w io.Writer) error {

@@ -3,6 +3,8 @@ package bench
 import (
 	"math"
 	"slices"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // A Figure is one thing that is measured.
@@ -83,6 +85,43 @@ type Result struct {
 	Case
 	Rounds  []Round `json:"rounds"`
 	Failure string  `json:"failure,omitempty"` // the first thing that went wrong
+	// Distribution is the latencies of all rounds together.
+	Distribution []Quantile `json:"distribution,omitempty"`
+
+	latency *hdrhistogram.Histogram // of all rounds; nil if there are none
+}
+
+// A Quantile is a latency that so many percent of the updates had at the most.
+type Quantile struct {
+	Percentile float64 `json:"percentile"`
+	MS         float64 `json:"ms"`
+}
+
+// percentiles are those of a distribution.
+var percentiles = []float64{0, 25, 50, 75, 90, 95, 98, 99, 99.5, 99.9, 100}
+
+// add adds the latencies of a round.
+func (r *Result) add(latency *hdrhistogram.Histogram) {
+	if latency == nil || latency.TotalCount() == 0 {
+		return
+	}
+	if r.latency == nil {
+		r.latency = latency
+	} else {
+		r.latency.Merge(latency)
+	}
+	r.Distribution = nil
+	for _, p := range percentiles {
+		r.Distribution = append(r.Distribution, Quantile{p, float64(r.latency.ValueAtQuantile(p)) / 1000})
+	}
+}
+
+// sum returns the sum of a figure over all rounds.
+func (r Result) sum(name string) (sum float64) {
+	for _, v := range r.values(name) {
+		sum += v
+	}
+	return sum
 }
 
 // values returns a figure in all rounds that have it, smallest first.

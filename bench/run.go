@@ -64,12 +64,13 @@ func (r Run) Measure(ctx context.Context) (*Report, error) {
 			if r.Before != nil {
 				r.Before(c, done, of)
 			}
-			round, failure := r.try(ctx, c)
+			t, failure := r.try(ctx, c)
 			if ctx.Err() != nil {
 				return report, nil
 			}
 			result := &report.Results[i]
-			result.Rounds = append(result.Rounds, round)
+			result.Rounds = append(result.Rounds, t.round)
+			result.add(t.latency)
 			if failure != nil && result.Failure == "" {
 				result.Failure = failure.Error()
 			}
@@ -99,14 +100,14 @@ func (r *Run) pace(cases int) {
 }
 
 // try runs a case once.
-func (r Run) try(ctx context.Context, c Case) (Round, error) {
+func (r Run) try(ctx context.Context, c Case) (*trial, error) {
 	s := scenario(c.Scenario)
 	t := &trial{Case: c, kind: s.Of, duration: r.Duration, round: Round{"lost": 0, "doubled": 0, "reordered": 0, "failed": 0}}
 	i := slices.IndexFunc(r.Entrants, func(e Entrant) bool { return e.Name == c.Side })
 	var err error
 	if t.running, err = r.Entrants[i].run(ctx); err != nil {
 		t.round["failed"]++
-		return t.round, err
+		return t, err
 	}
 	defer t.stop()
 	if err = s.run(t, ctx); err != nil {
@@ -114,7 +115,7 @@ func (r Run) try(ctx context.Context, c Case) (Round, error) {
 	} else {
 		err = t.failure
 	}
-	return t.round, err
+	return t, err
 }
 
 // cases returns all cases, those that are compared next to each other.

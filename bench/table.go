@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -11,45 +12,81 @@ import (
 
 // WriteTable writes the report for people.
 func (r *Report) WriteTable(w io.Writer) {
-	fmt.Fprintf(w, "\n%s\nEach figure is the median of %d rounds of %v, ± half of the distance between the extremes; × is to %s.\n", r.Machine, r.Rounds, r.Duration.Round(1e6), r.Baseline)
+	fmt.Fprintf(w, "\n%s\n%s\n", r.Machine, r.method())
 	for _, g := range r.groups() {
-		fmt.Fprintf(w, "\n%s, %s clients, %d bytes an update\n%s\n", g.Name, thousands(g.clients), g.size, g.Help)
-		r.writeGroup(w, g)
+		fmt.Fprintf(w, "\n%s\n%s\n", g.title(), g.Help)
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(table, strings.Join(r.head(g), "\t")+"\t")
+		for _, result := range g.results {
+			fmt.Fprintln(table, strings.Join(r.row(g, result), "\t")+"\t")
+		}
+		table.Flush()
 	}
 	fmt.Fprintln(w)
-	r.writeLegend(w)
-	r.writeBroken(w)
-	fmt.Fprintf(w, "\n%s\n", r.Verdict())
+	legend := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, entry := range r.legend() {
+		fmt.Fprintf(legend, "%s\t%s\n", entry[0], entry[1])
+	}
+	legend.Flush()
+	for _, text := range r.broken() {
+		fmt.Fprintf(w, "\n%s\n", text)
+	}
+	if verdict := r.Verdict(); verdict != "" {
+		fmt.Fprintf(w, "\n%s\n", verdict)
+	}
 }
 
-func (r *Report) writeGroup(w io.Writer, g group) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	defer table.Flush()
-	head := []string{"side", "transport"}
+// method says how the figures were measured.
+func (r *Report) method() string {
+	return fmt.Sprintf("Each figure is the median of %d rounds of %v, ± half of the distance between the extremes; × is to %s.", r.Rounds, r.Duration.Round(1e6), r.Baseline)
+}
+
+func (g group) title() string {
+	return fmt.Sprintf("%s, %s clients, %s bytes an update", g.Name, thousands(g.clients), thousands(g.size))
+}
+
+// columns returns the figures that the group has.
+func (g group) columns() (columns []string) {
 	for _, name := range g.Columns {
+		if slices.ContainsFunc(g.results, func(r Result) bool { return len(r.Rounds) == 0 || len(r.values(name)) > 0 }) {
+			columns = append(columns, name)
+		}
+	}
+	return columns
+}
+
+// head returns the titles of the group's columns.
+func (r *Report) head(g group) []string {
+	head := []string{"side", "transport"}
+	for _, name := range g.columns() {
 		head = append(head, figure(name).Title)
-		if name == g.Compare {
+		if name == g.Compare && r.compares(g) {
 			head = append(head, "×")
 		}
 	}
-	fmt.Fprintln(table, strings.Join(append(head, "whole"), "\t")+"\t")
-	for _, result := range g.results {
-		fmt.Fprintln(table, strings.Join(r.row(g, result), "\t")+"\t")
-	}
+	return append(head, "whole")
+}
+
+// compares reports whether the baseline takes part in a group with others.
+func (r *Report) compares(g group) bool {
+	return len(g.results) > 1 && slices.ContainsFunc(g.results, func(b Result) bool { return b.Side == r.Baseline })
 }
 
 // row returns the cells of a result.
 func (r *Report) row(g group, result Result) []string {
 	cells := []string{result.Side, result.technique()}
-	for _, name := range g.Columns {
+	for _, name := range g.columns() {
 		cells = append(cells, cell(result, name))
-		if name == g.Compare {
+		if name == g.Compare && r.compares(g) {
 			cells = append(cells, times(g.ratio(r.Baseline, name, result)))
 		}
 	}
 	whole := "yes"
-	if result.broken() {
+	switch {
+	case result.broken():
 		whole = "NO"
+	case len(result.Rounds) == 0:
+		whole = "–"
 	}
 	return append(cells, whole)
 }
@@ -100,37 +137,31 @@ func thousands(n int) string {
 	return text
 }
 
-// writeLegend says what the columns are.
-func (r *Report) writeLegend(w io.Writer) {
+// legend says what the columns are.
+func (r *Report) legend() (legend [][2]string) {
 	used := map[string]bool{}
 	for _, g := range r.groups() {
-		for _, name := range g.Columns {
+		for _, name := range g.columns() {
 			used[name] = true
 		}
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	defer table.Flush()
 	for _, f := range Figures {
 		if used[f.Name] {
-			fmt.Fprintf(table, "%s\t%s\n", f.Title, f.Help)
+			legend = append(legend, [2]string{f.Title, f.Help})
 		}
 	}
-	fmt.Fprintf(table, "whole\tevery update arrived, once and in order\n")
+	return append(legend, [2]string{"whole", "every update arrived, once and in order"})
 }
 
-// writeBroken says what went wrong.
-func (r *Report) writeBroken(w io.Writer) {
+// broken says what went wrong.
+func (r *Report) broken() (texts []string) {
 	for _, b := range r.Broken() {
-		sum := func(name string) (n float64) {
-			for _, v := range b.values(name) {
-				n += v
-			}
-			return n
-		}
-		fmt.Fprintf(w, "\nNOT WHOLE: %s, %d clients, %s by %s: lost %.0f, doubled %.0f, reordered %.0f, streams given up %.0f", b.Scenario, b.Clients, b.technique(), b.Side, sum("lost"), sum("doubled"), sum("reordered"), sum("failed"))
+		text := fmt.Sprintf("NOT WHOLE: %s, %d clients, %s by %s: lost %.0f, doubled %.0f, reordered %.0f, streams given up %.0f",
+			b.Scenario, b.Clients, b.technique(), b.Side, b.sum("lost"), b.sum("doubled"), b.sum("reordered"), b.sum("failed"))
 		if b.Failure != "" {
-			fmt.Fprintf(w, ": %s", b.Failure)
+			text += ": " + b.Failure
 		}
-		fmt.Fprintln(w)
+		texts = append(texts, text)
 	}
+	return texts
 }

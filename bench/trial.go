@@ -27,6 +27,7 @@ type trial struct {
 	duration time.Duration
 	stalled  int
 	round    Round
+	latency  *hdrhistogram.Histogram
 	failure  error
 
 	topic string
@@ -102,6 +103,7 @@ func (t *trial) take(s span, tally *meter.Tally) {
 
 // times takes the times that have been measured.
 func (t *trial) times(tally *meter.Tally) {
+	t.latency = tally.Latency
 	t.quantile("first byte", tally.FirstByte, 50)
 	t.quantile("first update", tally.FirstUpdate, 50)
 	t.quantile("latency p50", tally.Latency, 50)

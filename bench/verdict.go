@@ -8,7 +8,7 @@ import (
 )
 
 // Verdict says in two sentences which technique is better for what, by the
-// figures of the first side.
+// figures of the first side. It is empty where they are not enough.
 func (r *Report) Verdict() string {
 	var sentences []string
 	if s := r.verdict(Pages, "For a page that ends"); s != "" {
@@ -16,9 +16,6 @@ func (r *Report) Verdict() string {
 	}
 	if s := r.verdict(Feeds, "For a feed without an end"); s != "" {
 		sentences = append(sentences, s)
-	}
-	if len(sentences) == 0 {
-		return "There is no verdict: it takes page-saturated or broadcast-saturated with two transports."
 	}
 	return strings.Join(sentences, " ")
 }
