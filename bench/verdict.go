@@ -11,85 +11,99 @@ import (
 // figures of the first side. It is empty where they are not enough.
 func (r *Report) Verdict() string {
 	var sentences []string
-	if s := r.verdict(Pages, "For a page that ends"); s != "" {
-		sentences = append(sentences, s)
-	}
-	if s := r.verdict(Feeds, "For a feed without an end"); s != "" {
-		sentences = append(sentences, s)
+	for _, s := range []string{
+		r.verdict("For a page that ends", "page-paced", "page-saturated"),
+		r.verdict("For a feed without an end", "broadcast-paced", "broadcast-saturated"),
+	} {
+		if s != "" {
+			sentences = append(sentences, s)
+		}
 	}
 	return strings.Join(sentences, " ")
 }
 
-// verdict compares the transports of the first side in the saturated scenario
-// with the most clients.
-func (r *Report) verdict(kind Kind, lead string) string {
-	g := r.most(kind)
-	type cost struct {
-		technique     string
-		cpu, requests float64
+// verdict compares the techniques of the first side where updates come one by
+// one, and where all are ready.
+func (r *Report) verdict(lead, paced, saturated string) string {
+	var parts []string
+	one := r.most(paced).ranks(r.side(), "cpu")
+	if len(one) > 1 {
+		parts = append(parts, fmt.Sprintf("updates that come one by one cost the server least over %s, %s µs of processor time each (%s)",
+			one.best(), digits(one[0].median), one.others()))
 	}
-	var costs []cost
-	for _, result := range g.results {
-		cpu, ok := result.Median("cpu")
-		requests, _ := result.Median("requests")
-		if ok && result.Side == r.Results[0].Side && !result.broken() {
-			costs = append(costs, cost{result.technique(), cpu, requests})
-		}
+	soon := r.most(paced).ranks(r.side(), "latency p50")
+	if len(soon) > 1 {
+		last := soon[len(soon)-1]
+		parts = append(parts, fmt.Sprintf("they are soonest over %s, half of them within %s ms (%s: %s ms)", soon.best(), digits(soon[0].median), last.technique, digits(last.median)))
 	}
-	if len(costs) < 2 {
+	all := r.most(saturated).ranks(r.side(), "cpu")
+	if len(all) > 1 {
+		parts = append(parts, fmt.Sprintf("where many are ready at once %s is cheapest, %s µs each (%s)", all.best(), digits(all[0].median), all.others()))
+	}
+	if len(parts) == 0 {
 		return ""
 	}
-	slices.SortFunc(costs, func(a, b cost) int { return cmp.Compare(a.cpu, b.cpu) })
-	best := costs[0]
-	var others []string
-	for _, c := range costs[1:] {
-		others = append(others, fmt.Sprintf("%s %s×", c.technique, digits(c.cpu/best.cpu)))
-	}
-	s := fmt.Sprintf("%s, %s costs the server least, %s µs of processor time an update with %s clients (%s)", lead, best.technique, digits(best.cpu), thousands(g.clients), strings.Join(others, ", "))
-	if kind == Feeds {
-		return s + r.slowest(g.clients) + "."
-	}
-	return s + r.firstUpdate(g) + "."
+	return lead + ", " + strings.Join(parts, "; ") + "."
 }
 
-// most returns the saturated group with the most clients.
-func (r *Report) most(kind Kind) (most group) {
+// side is the one that the verdict is about.
+func (r *Report) side() string {
+	if len(r.Results) == 0 {
+		return ""
+	}
+	return r.Results[0].Side
+}
+
+// most returns the group of a scenario with the most clients.
+func (r *Report) most(scenario string) (most group) {
 	for _, g := range r.groups() {
-		if g.Of == kind && slices.Contains([]string{"page-saturated", "broadcast-saturated"}, g.Name) && g.clients >= most.clients {
+		if g.Name == scenario && g.clients >= most.clients {
 			most = g
 		}
 	}
 	return most
 }
 
-// firstUpdate says which transport brings the first update of a page earliest.
-func (r *Report) firstUpdate(g group) string {
-	name, least := r.least(g, "first update")
-	if name == "" {
-		return ""
+// A rank is one technique's figure, and ranks are those of a side, the least
+// first.
+type (
+	rank struct {
+		technique      string
+		median, spread float64
 	}
-	return fmt.Sprintf("; %s has its first update earliest, after %s ms in that crowd", name, digits(least))
-}
+	ranks []rank
+)
 
-// slowest says which transport brings updates soonest when they are paced.
-func (r *Report) slowest(clients int) string {
-	for _, g := range r.groups() {
-		if g.Name == "broadcast-paced" && g.clients == clients {
-			if name, least := r.least(g, "latency p99"); name != "" {
-				return fmt.Sprintf("; at an even pace %s is soonest, 99 %% of its updates within %s ms", name, digits(least))
-			}
-		}
-	}
-	return ""
-}
-
-// least returns which technique of the first side has the least of a figure.
-func (r *Report) least(g group, figure string) (technique string, least float64) {
+func (g group) ranks(side, figure string) (all ranks) {
 	for _, result := range g.results {
-		v, ok := result.Median(figure)
-		if ok && result.Side == r.Results[0].Side && !result.broken() && (technique == "" || v < least) {
-			technique, least = result.technique(), v
+		median, ok := result.Median(figure)
+		if ok && result.Side == side && !result.broken() {
+			all = append(all, rank{result.technique(), median, result.Spread(figure) * median})
 		}
 	}
-	return technique, least
+	slices.SortFunc(all, func(a, b rank) int { return cmp.Compare(a.median, b.median) })
+	return all
+}
+
+// best names the first, and those that are not beyond the spread of both.
+func (all ranks) best() string {
+	names := []string{all[0].technique}
+	for _, other := range all[1:] {
+		if other.median-all[0].median <= other.spread+all[0].spread {
+			names = append(names, other.technique)
+		}
+	}
+	if n := len(names) - 1; n > 0 {
+		return strings.Join(names[:n], ", ") + " and " + names[n]
+	}
+	return names[0]
+}
+
+// others says how many times the first the others are.
+func (all ranks) others() string {
+	var names []string
+	for _, other := range all[1:] {
+		names = append(names, fmt.Sprintf("%s %s×", other.technique, digits(other.median/all[0].median)))
+	}
+	return strings.Join(names, ", ")
 }
