@@ -28,7 +28,7 @@ var Figures = []Figure{
 	{"latency p90", "p90 ms", "p90-ms", false, "90th percentile"},
 	{"latency p99", "p99 ms", "p99-ms", false, "99th percentile"},
 	{"latency max", "max ms", "max-ms", false, "the slowest of all"},
-	{"reconnect p50", "back p50 ms", "reconnect-p50-ms", false, "from a lost connection to the next update: median"},
+	{"reconnect p50", "back p50 ms", "reconnect-p50-ms", false, "from a lost connection to the head of the next answer: median"},
 	{"reconnect max", "back max ms", "reconnect-max-ms", false, "the last to be back"},
 	{"memory", "KB/stream", "KB/stream", false, "resident memory of the server, for each open stream"},
 	{"goroutines", "gor./stream", "goroutines/stream", false, "goroutines of the server, for each open stream"},

@@ -6,4 +6,6 @@ import "os/exec"
 
 func inGroup(*exec.Cmd) {}
 
+func endGroup(cmd *exec.Cmd) { cmd.Process.Kill() }
+
 func killGroup(cmd *exec.Cmd) { cmd.Process.Kill() }

@@ -82,8 +82,11 @@ func (r *running) start(address string) error {
 	r.pid = cmd.Process.Pid
 	r.stop = func() {
 		in.Close()
-		killGroup(cmd)
+		endGroup(cmd)
+		late := time.AfterFunc(2*time.Second, func() { killGroup(cmd) })
 		cmd.Wait()
+		late.Stop()
+		killGroup(cmd) // what it has left
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func TestEveryScenarioIsWholeOverEveryTransport(t *testing.T) {
 	for _, result := range report.Results {
 		ran[result.Scenario]++
 		for _, name := range scenario(result.Scenario).Columns {
-			if v, ok := result.Median(name); !ok && !unknown(result.Case, name) {
+			if v, ok := result.Median(name); !ok && name != "writes" {
 				t.Errorf("%+v has no %s", result.Case, name)
 			} else if v < 0 && name != "memory" {
 				t.Errorf("%+v: %s is %v", result.Case, name, v)
@@ -75,12 +75,6 @@ func TestEveryScenarioIsWholeOverEveryTransport(t *testing.T) {
 	}
 	checkCounts(t, report)
 	checkFiles(t, report)
-}
-
-// unknown reports whether a case may not have a figure: what only Linux tells,
-// and what a limit that is not Foreverframe has no need of.
-func unknown(c Case, name string) bool {
-	return name == "writes"
 }
 
 // checkCounts checks what does not depend on time: an update that comes alone is

@@ -72,7 +72,7 @@ var Scenarios = []Scenario{
 		run: (*trial).idle},
 	{Name: "reconnect", Help: "All subscribers of a feed lose their connections at once, in the middle of its updates, and come back for what they have missed.",
 		Clients: []int{1000}, Quick: []int{100}, Of: Feeds, Needs: func(e Entrant) bool { return e.Resumes },
-		Columns: []string{"reconnect p50", "reconnect max", "cpu", "requests", "lost", "doubled"}, Compare: "reconnect max",
+		Columns: []string{"reconnect p50", "reconnect max", "latency p50", "latency max", "cpu", "requests"}, Compare: "reconnect max",
 		run: (*trial).storm},
 	{Name: "slow-readers", Help: "A feed with updates of 16 KB, a hundred a second, and with a fifth more subscribers that never read: what the others notice.",
 		Clients: []int{100}, Of: Feeds, Size: 16 << 10, Only: []string{"sse", "frame"}, Needs: func(e Entrant) bool { return e.Stalls },

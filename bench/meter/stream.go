@@ -16,7 +16,7 @@ type stream struct {
 
 	began  time.Time // when the page was asked for first
 	asked  time.Time // when the request left that is being answered
-	lost   time.Time // when the connection was lost; zero if an update has come since
+	lost   time.Time // when the connection was lost; zero if there is another
 	now    time.Time // when what is being read has come
 	first  bool      // an update of this page has come
 	joined bool
@@ -85,6 +85,10 @@ func (s *stream) feed(b []byte, now time.Time) {
 func (s *stream) head() {
 	m := s.loop.meter
 	record(s.loop.tally.FirstByte, since(s.asked, s.now))
+	if !s.lost.IsZero() {
+		record(s.loop.tally.Reconnect, since(s.lost, s.now))
+		s.lost = time.Time{}
+	}
 	if s.answer.status != 200 {
 		s.fail(fmt.Errorf("the answer to %.60q is %d", m.Ask("", s.began), s.answer.status))
 	}
@@ -121,10 +125,6 @@ func (s *stream) arrived(u mark) {
 	if !s.first {
 		s.first = true
 		record(t.FirstUpdate, since(s.asked, s.now))
-	}
-	if !s.lost.IsZero() {
-		record(t.Reconnect, since(s.lost, s.now))
-		s.lost = time.Time{}
 	}
 	if u.number > 0 {
 		if m.Joins && s.count.next == 0 {

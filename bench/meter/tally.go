@@ -28,7 +28,7 @@ type Tally struct {
 	FirstByte   *hdrhistogram.Histogram // from the request to the head of its answer
 	FirstUpdate *hdrhistogram.Histogram // from the request to the first update
 	Latency     *hdrhistogram.Histogram // from when an update was due until it arrived
-	Reconnect   *hdrhistogram.Histogram // from a lost connection to the next update
+	Reconnect   *hdrhistogram.Histogram // from a lost connection to the head of the next answer
 }
 
 const longest = 2 * time.Minute
