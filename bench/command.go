@@ -25,6 +25,7 @@ type Command struct {
 	Duration  time.Duration `help:"How long each round of a case is measured; 0 means 2s, or in a quick run what lets it end in time." default:"0s"`
 	Rounds    int           `help:"How often each case is run, all taking turns; 0 means 5, or 3 in a quick run." default:"0"`
 	Quick     bool          `help:"A few cases only, within half a minute."`
+	Browser   bool          `help:"Measure what an update costs Chromium, too."`
 	Side      []string      `help:"Built-in servers to run: foreverframe, nethttp, limit, gush." default:"foreverframe,nethttp,limit,gush"`
 	Baseline  string        `help:"The server that ratios are to." default:"limit"`
 	Entrant   []string      `help:"JSON file that describes another server, see bench/README.md. Repeatable." type:"existingfile"`
@@ -100,7 +101,7 @@ func (c Command) run() (Run, error) {
 	}
 	r := Run{
 		Baseline: c.Baseline, Scenarios: c.Scenario, Clients: c.Clients, Sizes: c.Size, Transports: c.Transport,
-		Duration: c.Duration, Rounds: c.Rounds, Quick: c.Quick,
+		Duration: c.Duration, Rounds: c.Rounds, Quick: c.Quick, Browser: c.Browser,
 	}
 	if c.URL != "" {
 		e, err := c.other()

@@ -39,6 +39,9 @@ type Entrant struct {
 	// transport. The texts of updates have any numbers that follow each other,
 	// or none.
 	Streams map[string]string `json:"streams,omitempty"`
+	// Shown has the path of a page that shows {topic} in a browser over each
+	// transport: every update adds a child to its element "log".
+	Shown map[string]string `json:"shown,omitempty"`
 	// Publish publishes an update to a feed. It is needed for feeds.
 	Publish Publish `json:"publish,omitzero"`
 	// Resumes says that a stream which asks with {after} or Last-Event-ID gets
@@ -65,6 +68,7 @@ type Publish struct {
 func builtIn(program string, slow float64) []Entrant {
 	const job = "/job?n={n}&size={size}&delay={delay}&began={began}&transport="
 	const feed = "/feeds/{topic}?after={after}&transport="
+	const page = "/page?topic={topic}&over="
 	publish := Publish{
 		Path:   "/feeds/{topic}",
 		Header: map[string]string{"Authorization": "Bearer " + server.Key, "Content-Type": "application/json"},
@@ -78,6 +82,7 @@ func builtIn(program string, slow float64) []Entrant {
 		Start:    start("foreverframe"),
 		Jobs:     map[string]string{"script": job + "script", "sse": job + "sse", "frame": job + "frame", "poll": job + "poll&after={after}", "plain": job + "plain"},
 		Feeds:    map[string]string{"sse": feed + "sse", "frame": feed + "frame", "poll": feed + "poll"},
+		Shown:    map[string]string{"script": page + "script", "sse": page + "sse", "frame": page + "frame", "poll": page + "poll"},
 		Publish:  publish,
 		Resumes:  true,
 		Stalls:   true,

@@ -31,6 +31,8 @@ type Run struct {
 	Duration time.Duration
 	// Rounds is how often each case is run. Zero means five, or three.
 	Rounds int
+	// Browser runs the scenario in a browser, which is left out without it.
+	Browser bool
 	// Quick makes a run that ends within half a minute.
 	Quick bool
 	// Before is called before each round of a case, and After when it is over,
@@ -158,6 +160,9 @@ func ScenarioNames() string {
 }
 
 func (r Run) wants(s Scenario) bool {
+	if s.Of == Shown {
+		return r.Browser
+	}
 	if len(r.Scenarios) > 0 {
 		return slices.Contains(r.Scenarios, s.Name)
 	}

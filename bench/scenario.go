@@ -36,11 +36,12 @@ const (
 	Pages   Kind = iota // finite pages
 	Feeds               // feeds that are published to
 	Streams             // what a server sends of its own accord
+	Shown               // pages in a browser
 )
 
 // paths returns the paths of e for each transport.
 func (k Kind) paths(e Entrant) map[string]string {
-	return [...]map[string]string{e.Jobs, e.Feeds, e.Streams}[k]
+	return [...]map[string]string{e.Jobs, e.Feeds, e.Streams, e.Shown}[k]
 }
 
 // Scenarios are all that there are: a row is a scenario.
@@ -85,6 +86,10 @@ var Scenarios = []Scenario{
 		Clients: []int{10}, Quick: []int{10}, Of: Streams,
 		Columns: []string{"updates per second", "pages per second", "cpu", "first byte", "first update", "latency p50", "latency p99", "latency max", "wire", "chunks"}, Compare: "updates per second",
 		run: func(t *trial, ctx context.Context) error { return t.pages(ctx, 0, 0) }},
+	{Name: "browser", Help: "Chromium shows a page to which an update is added 500 times a second. Only with --browser.",
+		Clients: []int{1}, Quick: []int{1}, Of: Shown,
+		Columns: []string{"browser cpu", "browser heap", "browser nodes"}, Compare: "browser cpu",
+		run: (*trial).browse},
 	{Name: "client", Help: "This program itself: pages of 100 updates, by the limit in 100 writes and by gush in one. It is no bottleneck while gush's rate is well above the limit's.",
 		Clients: []int{64, 10_000}, Only: []string{"sse"}, Needs: Entrant.yardstick,
 		Columns: []string{"updates per second", "client", "client busy", "cpu"}, Compare: "updates per second",

@@ -56,6 +56,15 @@ type BenchRow struct {
 // BenchPlot is a plot as SVG.
 type BenchPlot struct{ Title, SVG string }
 
+// BenchPage is a page that follows a feed, or brings its updates itself, for a
+// browser that is measured. Each update adds a child to its log.
+type BenchPage struct {
+	Nonce   string
+	Runtime string
+	Feed    string // empty if the updates are in the page
+	Road    string // the transport; empty if the updates are in the page
+}
+
 // BenchPlots and BenchEnd are the parts of the report that come last.
 type (
 	BenchPlots []BenchPlot
@@ -65,9 +74,9 @@ type (
 	}
 )
 
-//line bench.qtpl:48
+//line bench.qtpl:57
 func (p Bench) StreamHTML(qw422016 *qt422016.Writer) {
-//line bench.qtpl:48
+//line bench.qtpl:57
 	qw422016.N().S(`<!doctype html>
 <html lang="en">
 <head>
@@ -76,9 +85,9 @@ func (p Bench) StreamHTML(qw422016 *qt422016.Writer) {
 <title>What push costs · Foreverframe</title>
 <link rel="icon" href="data:,">
 <style>`)
-//line bench.qtpl:55
+//line bench.qtpl:64
 	qw422016.N().Z(Style)
-//line bench.qtpl:55
+//line bench.qtpl:64
 	qw422016.N().S(`
 main { max-width: 76rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; }
@@ -90,342 +99,411 @@ td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
 .plots svg { width: 100%; height: auto; }
 </style>
 `)
-//line bench.qtpl:65
+//line bench.qtpl:74
 	if p.Runtime != "" {
-//line bench.qtpl:65
+//line bench.qtpl:74
 		qw422016.N().S(`<script nonce="`)
-//line bench.qtpl:65
+//line bench.qtpl:74
 		qw422016.E().S(p.Nonce)
-//line bench.qtpl:65
+//line bench.qtpl:74
 		qw422016.N().S(`">`)
-//line bench.qtpl:65
+//line bench.qtpl:74
 		qw422016.N().S(p.Runtime)
-//line bench.qtpl:65
+//line bench.qtpl:74
 		qw422016.N().S(`</script>
 `)
-//line bench.qtpl:66
+//line bench.qtpl:75
 	}
-//line bench.qtpl:66
+//line bench.qtpl:75
 	qw422016.N().S(`</head>
 <body`)
-//line bench.qtpl:67
+//line bench.qtpl:76
 	if p.Feed != "" {
-//line bench.qtpl:67
+//line bench.qtpl:76
 		qw422016.N().S(` data-ff-feed="`)
-//line bench.qtpl:67
+//line bench.qtpl:76
 		qw422016.E().S(p.Feed)
-//line bench.qtpl:67
+//line bench.qtpl:76
 		qw422016.N().S(`"`)
-//line bench.qtpl:67
+//line bench.qtpl:76
 	}
-//line bench.qtpl:67
+//line bench.qtpl:76
 	qw422016.N().S(`>
 <main>
 <h1>What push costs</h1>
 <p class="lead" id="progress">`)
-//line bench.qtpl:70
+//line bench.qtpl:79
 	qw422016.E().S(p.Progress)
-//line bench.qtpl:70
+//line bench.qtpl:79
 	qw422016.N().S(`</p>
 <div id="end">`)
-//line bench.qtpl:71
+//line bench.qtpl:80
 	streamendOf(qw422016, p.Verdict, p.Broken)
-//line bench.qtpl:71
+//line bench.qtpl:80
 	qw422016.N().S(`</div>
 <p class="small">`)
-//line bench.qtpl:72
+//line bench.qtpl:81
 	qw422016.E().S(p.Machine)
-//line bench.qtpl:72
+//line bench.qtpl:81
 	qw422016.N().S(`. `)
-//line bench.qtpl:72
+//line bench.qtpl:81
 	qw422016.E().S(p.Method)
-//line bench.qtpl:72
+//line bench.qtpl:81
 	qw422016.N().S(`</p>
 <div id="plots" class="plots">`)
-//line bench.qtpl:73
+//line bench.qtpl:82
 	p.Plots.StreamHTML(qw422016)
-//line bench.qtpl:73
+//line bench.qtpl:82
 	qw422016.N().S(`</div>
 `)
-//line bench.qtpl:74
+//line bench.qtpl:83
 	for _, g := range p.Groups {
-//line bench.qtpl:74
+//line bench.qtpl:83
 		qw422016.N().S(`<h2>`)
-//line bench.qtpl:74
+//line bench.qtpl:83
 		qw422016.E().S(g.Title)
-//line bench.qtpl:74
+//line bench.qtpl:83
 		qw422016.N().S(`</h2>
 <p class="small">`)
-//line bench.qtpl:75
+//line bench.qtpl:84
 		qw422016.E().S(g.Help)
-//line bench.qtpl:75
+//line bench.qtpl:84
 		qw422016.N().S(`</p>
 <div class="scroll"><table>
 <thead><tr>`)
-//line bench.qtpl:77
+//line bench.qtpl:86
 		for _, name := range g.Head {
-//line bench.qtpl:77
+//line bench.qtpl:86
 			qw422016.N().S(`<th>`)
-//line bench.qtpl:77
+//line bench.qtpl:86
 			qw422016.E().S(name)
-//line bench.qtpl:77
+//line bench.qtpl:86
 			qw422016.N().S(`</th>`)
-//line bench.qtpl:77
+//line bench.qtpl:86
 		}
-//line bench.qtpl:77
+//line bench.qtpl:86
 		qw422016.N().S(`</tr></thead>
 <tbody>
 `)
-//line bench.qtpl:79
+//line bench.qtpl:88
 		for _, row := range g.Rows {
-//line bench.qtpl:79
+//line bench.qtpl:88
 			row.StreamHTML(qw422016)
-//line bench.qtpl:79
+//line bench.qtpl:88
 		}
-//line bench.qtpl:79
+//line bench.qtpl:88
 		qw422016.N().S(`</tbody>
 </table></div>
 `)
-//line bench.qtpl:81
+//line bench.qtpl:90
 	}
-//line bench.qtpl:81
+//line bench.qtpl:90
 	qw422016.N().S(`<h2>The columns</h2>
 <dl>
 `)
-//line bench.qtpl:83
+//line bench.qtpl:92
 	for _, entry := range p.Legend {
-//line bench.qtpl:83
+//line bench.qtpl:92
 		qw422016.N().S(`<dt>`)
-//line bench.qtpl:83
+//line bench.qtpl:92
 		qw422016.E().S(entry[0])
-//line bench.qtpl:83
+//line bench.qtpl:92
 		qw422016.N().S(`</dt><dd>`)
-//line bench.qtpl:83
+//line bench.qtpl:92
 		qw422016.E().S(entry[1])
-//line bench.qtpl:83
+//line bench.qtpl:92
 		qw422016.N().S(`</dd>
 `)
-//line bench.qtpl:84
+//line bench.qtpl:93
 	}
-//line bench.qtpl:84
+//line bench.qtpl:93
 	qw422016.N().S(`</dl>
 </main>
 </body>
 </html>
 `)
-//line bench.qtpl:88
+//line bench.qtpl:97
 }
 
-//line bench.qtpl:88
+//line bench.qtpl:97
 func (p Bench) WriteHTML(qq422016 qtio422016.Writer) {
-//line bench.qtpl:88
+//line bench.qtpl:97
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:88
+//line bench.qtpl:97
 	p.StreamHTML(qw422016)
-//line bench.qtpl:88
+//line bench.qtpl:97
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:88
+//line bench.qtpl:97
 }
 
-//line bench.qtpl:88
+//line bench.qtpl:97
 func (p Bench) HTML() string {
-//line bench.qtpl:88
+//line bench.qtpl:97
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:88
+//line bench.qtpl:97
 	p.WriteHTML(qb422016)
-//line bench.qtpl:88
+//line bench.qtpl:97
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:88
+//line bench.qtpl:97
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:88
+//line bench.qtpl:97
 	return qs422016
-//line bench.qtpl:88
+//line bench.qtpl:97
 }
 
-//line bench.qtpl:90
+//line bench.qtpl:99
 func (r BenchRow) StreamHTML(qw422016 *qt422016.Writer) {
-//line bench.qtpl:90
+//line bench.qtpl:99
 	qw422016.N().S(`<tr id="`)
-//line bench.qtpl:90
+//line bench.qtpl:99
 	qw422016.E().S(r.ID)
-//line bench.qtpl:90
+//line bench.qtpl:99
 	qw422016.N().S(`"`)
-//line bench.qtpl:90
+//line bench.qtpl:99
 	if r.Broken {
-//line bench.qtpl:90
+//line bench.qtpl:99
 		qw422016.N().S(` class="broken"`)
-//line bench.qtpl:90
+//line bench.qtpl:99
 	}
-//line bench.qtpl:90
+//line bench.qtpl:99
 	qw422016.N().S(`>`)
-//line bench.qtpl:90
+//line bench.qtpl:99
 	for _, cell := range r.Cells {
-//line bench.qtpl:90
+//line bench.qtpl:99
 		qw422016.N().S(`<td>`)
-//line bench.qtpl:90
+//line bench.qtpl:99
 		qw422016.E().S(cell)
-//line bench.qtpl:90
+//line bench.qtpl:99
 		qw422016.N().S(`</td>`)
-//line bench.qtpl:90
+//line bench.qtpl:99
 	}
-//line bench.qtpl:90
+//line bench.qtpl:99
 	qw422016.N().S(`</tr>
 `)
-//line bench.qtpl:91
+//line bench.qtpl:100
 }
 
-//line bench.qtpl:91
+//line bench.qtpl:100
 func (r BenchRow) WriteHTML(qq422016 qtio422016.Writer) {
-//line bench.qtpl:91
+//line bench.qtpl:100
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:91
+//line bench.qtpl:100
 	r.StreamHTML(qw422016)
-//line bench.qtpl:91
+//line bench.qtpl:100
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:91
+//line bench.qtpl:100
 }
 
-//line bench.qtpl:91
+//line bench.qtpl:100
 func (r BenchRow) HTML() string {
-//line bench.qtpl:91
+//line bench.qtpl:100
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:91
+//line bench.qtpl:100
 	r.WriteHTML(qb422016)
-//line bench.qtpl:91
+//line bench.qtpl:100
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:91
+//line bench.qtpl:100
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:91
+//line bench.qtpl:100
 	return qs422016
-//line bench.qtpl:91
+//line bench.qtpl:100
 }
 
-//line bench.qtpl:93
+//line bench.qtpl:102
 func (p BenchPlots) StreamHTML(qw422016 *qt422016.Writer) {
-//line bench.qtpl:93
+//line bench.qtpl:102
 	for _, plot := range p {
-//line bench.qtpl:93
+//line bench.qtpl:102
 		qw422016.N().S(`<figure><figcaption>`)
-//line bench.qtpl:93
+//line bench.qtpl:102
 		qw422016.E().S(plot.Title)
-//line bench.qtpl:93
+//line bench.qtpl:102
 		qw422016.N().S(`</figcaption>`)
-//line bench.qtpl:93
+//line bench.qtpl:102
 		qw422016.N().S(plot.SVG)
-//line bench.qtpl:93
+//line bench.qtpl:102
 		qw422016.N().S(`</figure>
 `)
-//line bench.qtpl:94
+//line bench.qtpl:103
 	}
-//line bench.qtpl:94
+//line bench.qtpl:103
 }
 
-//line bench.qtpl:94
+//line bench.qtpl:103
 func (p BenchPlots) WriteHTML(qq422016 qtio422016.Writer) {
-//line bench.qtpl:94
+//line bench.qtpl:103
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:94
+//line bench.qtpl:103
 	p.StreamHTML(qw422016)
-//line bench.qtpl:94
+//line bench.qtpl:103
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:94
+//line bench.qtpl:103
 }
 
-//line bench.qtpl:94
+//line bench.qtpl:103
 func (p BenchPlots) HTML() string {
-//line bench.qtpl:94
+//line bench.qtpl:103
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:94
+//line bench.qtpl:103
 	p.WriteHTML(qb422016)
-//line bench.qtpl:94
+//line bench.qtpl:103
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:94
+//line bench.qtpl:103
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:94
+//line bench.qtpl:103
 	return qs422016
-//line bench.qtpl:94
+//line bench.qtpl:103
 }
 
-//line bench.qtpl:96
+//line bench.qtpl:105
 func (e BenchEnd) StreamHTML(qw422016 *qt422016.Writer) {
-//line bench.qtpl:96
+//line bench.qtpl:105
 	streamendOf(qw422016, e.Verdict, e.Broken)
-//line bench.qtpl:96
+//line bench.qtpl:105
 }
 
-//line bench.qtpl:96
+//line bench.qtpl:105
 func (e BenchEnd) WriteHTML(qq422016 qtio422016.Writer) {
-//line bench.qtpl:96
+//line bench.qtpl:105
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:96
+//line bench.qtpl:105
 	e.StreamHTML(qw422016)
-//line bench.qtpl:96
+//line bench.qtpl:105
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:96
+//line bench.qtpl:105
 }
 
-//line bench.qtpl:96
+//line bench.qtpl:105
 func (e BenchEnd) HTML() string {
-//line bench.qtpl:96
+//line bench.qtpl:105
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:96
+//line bench.qtpl:105
 	e.WriteHTML(qb422016)
-//line bench.qtpl:96
+//line bench.qtpl:105
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:96
+//line bench.qtpl:105
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:96
+//line bench.qtpl:105
 	return qs422016
-//line bench.qtpl:96
+//line bench.qtpl:105
 }
 
-//line bench.qtpl:98
+//line bench.qtpl:107
 func streamendOf(qw422016 *qt422016.Writer, verdict string, broken []string) {
-//line bench.qtpl:98
+//line bench.qtpl:107
 	if verdict != "" {
-//line bench.qtpl:98
+//line bench.qtpl:107
 		qw422016.N().S(`<p class="card">`)
-//line bench.qtpl:98
+//line bench.qtpl:107
 		qw422016.E().S(verdict)
-//line bench.qtpl:98
+//line bench.qtpl:107
 		qw422016.N().S(`</p>`)
-//line bench.qtpl:98
+//line bench.qtpl:107
 	}
-//line bench.qtpl:98
+//line bench.qtpl:107
 	for _, text := range broken {
-//line bench.qtpl:98
+//line bench.qtpl:107
 		qw422016.N().S(`<p class="card broken"><strong>`)
-//line bench.qtpl:98
+//line bench.qtpl:107
 		qw422016.E().S(text)
-//line bench.qtpl:98
+//line bench.qtpl:107
 		qw422016.N().S(`</strong></p>`)
-//line bench.qtpl:98
+//line bench.qtpl:107
 	}
-//line bench.qtpl:98
+//line bench.qtpl:107
 }
 
-//line bench.qtpl:98
+//line bench.qtpl:107
 func writeendOf(qq422016 qtio422016.Writer, verdict string, broken []string) {
-//line bench.qtpl:98
+//line bench.qtpl:107
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:98
+//line bench.qtpl:107
 	streamendOf(qw422016, verdict, broken)
-//line bench.qtpl:98
+//line bench.qtpl:107
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:98
+//line bench.qtpl:107
 }
 
-//line bench.qtpl:98
+//line bench.qtpl:107
 func endOf(verdict string, broken []string) string {
-//line bench.qtpl:98
+//line bench.qtpl:107
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:98
+//line bench.qtpl:107
 	writeendOf(qb422016, verdict, broken)
-//line bench.qtpl:98
+//line bench.qtpl:107
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:98
+//line bench.qtpl:107
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:98
+//line bench.qtpl:107
 	return qs422016
-//line bench.qtpl:98
+//line bench.qtpl:107
+}
+
+//line bench.qtpl:109
+func (p BenchPage) StreamHTML(qw422016 *qt422016.Writer) {
+//line bench.qtpl:109
+	qw422016.N().S(`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>A page that is measured</title>
+<link rel="icon" href="data:,">
+<script nonce="`)
+//line bench.qtpl:115
+	qw422016.E().S(p.Nonce)
+//line bench.qtpl:115
+	qw422016.N().S(`">`)
+//line bench.qtpl:115
+	qw422016.N().S(p.Runtime)
+//line bench.qtpl:115
+	qw422016.N().S(`</script>
+</head>
+<body`)
+//line bench.qtpl:117
+	if p.Feed != "" {
+//line bench.qtpl:117
+		qw422016.N().S(` data-ff-feed="`)
+//line bench.qtpl:117
+		qw422016.E().S(p.Feed)
+//line bench.qtpl:117
+		qw422016.N().S(`" data-ff-transports="`)
+//line bench.qtpl:117
+		qw422016.E().S(p.Road)
+//line bench.qtpl:117
+		qw422016.N().S(`"`)
+//line bench.qtpl:117
+	}
+//line bench.qtpl:117
+	qw422016.N().S(`>
+<div id="log"></div>
+</body>
+</html>
+`)
+//line bench.qtpl:121
+}
+
+//line bench.qtpl:121
+func (p BenchPage) WriteHTML(qq422016 qtio422016.Writer) {
+//line bench.qtpl:121
+	qw422016 := qt422016.AcquireWriter(qq422016)
+//line bench.qtpl:121
+	p.StreamHTML(qw422016)
+//line bench.qtpl:121
+	qt422016.ReleaseWriter(qw422016)
+//line bench.qtpl:121
+}
+
+//line bench.qtpl:121
+func (p BenchPage) HTML() string {
+//line bench.qtpl:121
+	qb422016 := qt422016.AcquireByteBuffer()
+//line bench.qtpl:121
+	p.WriteHTML(qb422016)
+//line bench.qtpl:121
+	qs422016 := string(qb422016.B)
+//line bench.qtpl:121
+	qt422016.ReleaseByteBuffer(qb422016)
+//line bench.qtpl:121
+	return qs422016
+//line bench.qtpl:121
 }

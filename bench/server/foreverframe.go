@@ -35,9 +35,6 @@ func serveForeverframe(l net.Listener) error {
 				serveJob(req)
 			case path == "/page":
 				servePage(req, hub)
-			case path == "/ff.js":
-				req.SetContentType("text/javascript; charset=utf-8")
-				req.SetBodyString(fallback.Runtime)
 			case path == "/counters":
 				req.SetBody(counters())
 			default:
@@ -66,16 +63,16 @@ func serveJob(req *fasthttp.RequestCtx) {
 	})
 }
 
-// servePage serves a page for a browser, with its updates or, unless the query's
-// "in" is "page", with the URL of a feed.
+// servePage serves a page for a browser, which has its updates in itself or, for
+// another transport than script, follows them over that.
 func servePage(req *fasthttp.RequestCtx, hub *stream.Hub) {
-	topic := string(req.QueryArgs().Peek("topic"))
+	topic, transport := string(req.QueryArgs().Peek("topic")), string(req.QueryArgs().Peek("over"))
 	feed := hub.Feed(topic)
-	shell := templates.Job{Nonce: stream.Nonce(req)}
-	if string(req.QueryArgs().Peek("in")) == "page" {
+	shell := templates.BenchPage{Nonce: stream.Nonce(req), Runtime: fallback.Runtime}
+	if transport == "script" {
 		stream.ServePage(req, shell, feed.Follow)
 		return
 	}
-	shell.Feed = "/feeds/" + topic + "?" + feed.Query()
+	shell.Feed, shell.Road = "/feeds/"+topic+"?"+feed.Query(), transport
 	stream.ServePage(req, shell, nil)
 }
