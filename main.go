@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"foreverframe/access"
+	"foreverframe/bench"
+	benchserver "foreverframe/bench/server"
 	"foreverframe/demo"
 	"foreverframe/stream"
 	"foreverframe/stream/disk"
@@ -31,6 +33,14 @@ import (
 type commands struct {
 	Serve serveCommand `cmd:"" default:"withargs" help:"Serve the site and its feeds (the default)."`
 	Pipe  pipeCommand  `cmd:"" help:"Serve the site, and show standard input on it line by line: tail -f app.log | foreverframe pipe --title app"`
+
+	Bench       benchCommand        `cmd:"" help:"Measure what each push technique costs, for this server and for any other."`
+	BenchServer benchserver.Command `cmd:"" hidden:""`
+}
+
+type benchCommand struct {
+	Run     bench.Command        `cmd:"" default:"withargs" help:"Measure (the default): foreverframe bench --quick"`
+	Compare bench.CompareCommand `cmd:"" help:"Say what has changed between two reports beyond the noise: foreverframe bench compare old.json new.json"`
 }
 
 type serveCommand struct {
@@ -74,6 +84,7 @@ func main() {
 	command := kong.Parse(&c,
 		kong.Name("foreverframe"),
 		kong.Description("HTML pages that arrive as they happen, pushed to any browser."),
+		kong.Vars{"scenarios": bench.ScenarioNames()},
 		kong.UsageOnError())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process

@@ -126,6 +126,7 @@ func (s *Site) paneSource(run *run, name string) stream.Source {
 	}
 	run.request(name)
 	return func(ctx context.Context, page *stream.Page) error {
+		context.AfterFunc(ctx, func() { run.end(name, page.Stats()) })
 		var counting sync.WaitGroup
 		defer counting.Wait()
 		ctx, stop := context.WithCancel(ctx)
@@ -168,6 +169,13 @@ func (r *run) request(pane string) {
 // count shows what a pane's stream has sent.
 func (r *run) count(pane string, sent stream.Stats) {
 	r.show(pane, "updates", sent.Updates)
+	r.show(pane, "writes", sent.Flushes)
+	r.show(pane, "bytes", sent.Bytes)
+}
+
+// end shows what a pane's stream has sent in the end, the word of its end
+// included, which is no update.
+func (r *run) end(pane string, sent stream.Stats) {
 	r.show(pane, "writes", sent.Flushes)
 	r.show(pane, "bytes", sent.Bytes)
 }
