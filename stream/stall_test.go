@@ -49,7 +49,7 @@ func TestTheStalledAreCutOffAndTheOthersMissNothing(t *testing.T) {
 		feed := hub.Feed("log")
 		began, causes := make(chan struct{}), make(chan error, stalled)
 		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
-			r := Response{Transport: SSE{}, Log: s.log.logger(), Source: func(ctx context.Context, page *Page) error {
+			r := Response{Transport: SSE{}, WriteTimeout: time.Minute, Source: func(ctx context.Context, page *Page) error {
 				began <- struct{}{}
 				return feed.Follow(ctx, page)
 			}}
@@ -72,6 +72,7 @@ func TestTheStalledAreCutOffAndTheOthersMissNothing(t *testing.T) {
 		var readers sync.WaitGroup
 		for range reading {
 			c := s.connect(t)
+			c.SetReadDeadline(time.Now().Add(time.Minute))
 			c.ask("GET /")
 			<-began
 			readers.Go(func() {
@@ -189,7 +190,7 @@ func TestWhoIsCutOffKnowsIt(t *testing.T) {
 		for _, version := range []string{"1.0", "1.1"} {
 			causes := make(chan error, 1)
 			s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
-				Response{WriteTimeout: 50 * time.Millisecond, Source: func(ctx context.Context, page *Page) error {
+				Response{WriteTimeout: 500 * time.Millisecond, Source: func(ctx context.Context, page *Page) error {
 					for page.Send(Append("a", Text(strings.Repeat("x", 1000)))) == nil {
 					}
 					causes <- context.Cause(ctx)
