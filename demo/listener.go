@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"syscall"
 	"time"
 )
 
@@ -22,7 +23,7 @@ func (l Listener) Accept() (net.Conn, error) {
 	pause := shortPause
 	for {
 		conn, err := l.Listener.Accept()
-		if err == nil || errors.Is(err, net.ErrClosed) || !temporary(err) {
+		if err == nil || !temporary(err) {
 			return conn, err
 		}
 		if pause == shortPause {
@@ -33,9 +34,12 @@ func (l Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// temporary reports whether err passes: too many open files, a connection that
-// has gone before it was accepted.
+// temporary reports whether err passes.
 func temporary(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) && e.Temporary() //lint:ignore SA1019 there is nothing else for errors of accept
+	for _, passes := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, passes) {
+			return true
+		}
+	}
+	return false
 }
