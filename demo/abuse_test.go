@@ -266,6 +266,32 @@ func TestWhoIsBesideAnAttackMissesNothing(t *testing.T) {
 	}
 }
 
+func TestWhatIsTooMuchIsToldSo(t *testing.T) {
+	site := &Site{ReadTimeout: 300 * time.Millisecond, MaxBody: 100_000}
+	address := listen(t, site.Server(), func(l net.Listener) net.Listener { return l })
+	v := victim{t, func() net.Conn {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}}
+	for _, test := range []struct{ request, status, says string }{
+		{"GET / HTTP/1.1\r\nHost: a\r\nCookie: " + strings.Repeat("x", maxHead) + "\r\n\r\n", "431 Request Header Fields Too Large", "at most 16384 bytes"},
+		{"POST /feeds/log HTTP/1.1\r\nHost: a\r\nContent-Length: 65537\r\n\r\n", "413 Request Entity Too Large", "at most 65536 bytes, or 100000 with the header Authorization"},
+		{"POST /feeds/log HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nContent-Length: 200001\r\n\r\n", "413 Request Entity Too Large", "100000 with"},
+		{"POST /feeds/log HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nslow", "408 Request Timeout", "within 300ms"},
+		{"GET / HTTP/1.1\r\nHost: a\r\n", "408 Request Timeout", "within 300ms"},
+		{"GET / HTTP/2.1\r\nHost: a\r\n\r\n", "505 HTTP Version Not Supported", "HTTP/1.1"},
+		{"nonsense\r\n\r\n", "400 Bad Request", "cannot be read as HTTP"},
+	} {
+		got := v.send(test.request)
+		if !strings.HasPrefix(got, "HTTP/1.1 "+test.status+"\r\n") || !strings.Contains(got, test.says) || !strings.Contains(got, "Connection: close") {
+			t.Errorf("%.60q gets %q, want %s with %q", test.request, got, test.status, test.says)
+		}
+	}
+}
+
 // A starved listener has no descriptor left for a while.
 type starved struct {
 	net.Listener

@@ -81,9 +81,13 @@ func TestTheStalledAreCutOffAndTheOthersMissNothing(t *testing.T) {
 				}
 			})
 		}
-		text := strings.Repeat("x", 300) // together more than a system takes
-		for n := range events {
-			if _, err := hub.Publish("log", Emit("", fmt.Sprint(n, " ", text))); err != nil {
+		text := strings.Repeat("x", 300)  // together more than a system takes
+		for n := 0; n < events; n += 10 { // to wake a thousand takes its time
+			var batch []Update
+			for i := range 10 {
+				batch = append(batch, Emit("", fmt.Sprint(n+i, " ", text)))
+			}
+			if _, err := hub.PublishAll("log", batch...); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -330,4 +334,31 @@ func TestASlowBrowserGetsTheNewestOrStartsAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A heartbeat and what follows it arrive over every kind of connection, and the
+// connection is of use afterwards.
+func TestHeartbeatsLeaveAConnectionInOrder(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, network string) {
+		next := make(chan struct{})
+		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
+			Response{Transport: plain{}, Heartbeat: 20 * time.Millisecond, Source: job(next)}.Serve(req)
+		})
+		c := s.connect(t)
+		for range 2 {
+			c.ask("GET /")
+			c.head()
+			for range 3 {
+				if got := c.chunk(); got != "*" {
+					t.Errorf("in a silence comes %q, want a heartbeat", got)
+				}
+			}
+			next <- struct{}{}
+			next <- struct{}{}
+			// What becomes ready during a write leaves together, in one batch or more.
+			if got := strings.NewReplacer("*", "", "(", "", ")", "").Replace(c.body()); got != "[remove a][remove b][done ]" {
+				t.Errorf("after the heartbeats comes %q", got)
+			}
+		}
+	})
 }
