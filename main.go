@@ -68,6 +68,10 @@ type serveCommand struct {
 	TLSCert    string        `name:"tls-cert" help:"File with the certificate, and its chain, for HTTPS; read again when it changes." env:"FOREVERFRAME_TLS_CERT"`
 	TLSKey     string        `name:"tls-key" help:"File with the certificate's key." env:"FOREVERFRAME_TLS_KEY"`
 
+	MaxBody     int           `help:"Bytes of the largest body that is published." default:"1048576" env:"FOREVERFRAME_MAX_BODY"`
+	ReadTimeout time.Duration `help:"Longest time that a client may take to send a request." default:"30s" env:"FOREVERFRAME_READ_TIMEOUT"`
+	IdleTimeout time.Duration `help:"Longest time that a connection is kept between requests; a proxy in front must let go sooner." default:"2m" env:"FOREVERFRAME_IDLE_TIMEOUT"`
+
 	MaxStreams      int            `help:"Largest number of open streams; less than 0 means any." default:"50000" env:"FOREVERFRAME_MAX_STREAMS"`
 	MaxStreamsPerIP int            `name:"max-streams-per-ip" help:"Largest number of open streams of one client address; less than 0 means any." default:"1000" env:"FOREVERFRAME_MAX_STREAMS_PER_IP"`
 	TrustProxy      []netip.Prefix `help:"Network of proxies whose X-Forwarded-For tells the client's address, for example 10.0.0.0/8; repeatable. This machine is one." env:"FOREVERFRAME_TRUST_PROXY"`
@@ -165,6 +169,10 @@ func (c *serveCommand) site() (*demo.Site, error) {
 		Rate:    c.Rate,
 		Burst:   c.Burst,
 		Origins: origins,
+
+		MaxBody:     c.MaxBody,
+		ReadTimeout: c.ReadTimeout,
+		IdleTimeout: c.IdleTimeout,
 	}, nil
 }
 
@@ -251,6 +259,7 @@ func (c serveCommand) listen() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: choose another address with --listen, for example --listen 127.0.0.1:0", err)
 	}
+	listener = demo.Listener{Listener: listener}
 	if secret != nil {
 		return tls.NewListener(listener, secret.config()), nil
 	}

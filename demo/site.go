@@ -43,6 +43,15 @@ type Site struct {
 	Burst int
 	// Origins are the other origins whose pages may use feeds.
 	Origins access.Origins
+	// MaxBody is the size in bytes of the largest body of a publication. Zero
+	// means 1 MB.
+	MaxBody int
+	// ReadTimeout is how long a client may take to send a request, from its
+	// first byte on, or from the start of the connection. Zero means 30 s.
+	ReadTimeout time.Duration
+	// IdleTimeout is how long a connection is kept between requests. Zero means
+	// 2 minutes. A proxy in front must let go sooner.
+	IdleTimeout time.Duration
 	// LogTitle is the title of the page of the log. Empty means "log".
 	LogTitle string
 	// Address is where the site is reached, for the commands that it shows:
@@ -125,7 +134,7 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 }
 
 func (s *Site) publisher() *stream.Publisher {
-	p := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys, KeyFile: s.KeyFile, MaxBody: maxBody, Rate: s.Rate, Burst: s.Burst}
+	p := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys, KeyFile: s.KeyFile, MaxBody: s.maxBody(), Rate: s.Rate, Burst: s.Burst}
 	if s.Tokens != nil {
 		p.Authorize = s.Tokens.Publish
 	}

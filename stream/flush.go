@@ -3,7 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
-	"net"
+	"os"
 	"time"
 )
 
@@ -234,7 +234,7 @@ func (p *Page) fail(err error) {
 		return
 	}
 	switch {
-	case p.pulse.cut, timeout(err):
+	case p.pulse.cut, errors.Is(err, os.ErrDeadlineExceeded):
 		err = ErrSlow
 	case err != ErrEnded && err != ErrExpired && !errors.As(err, new(*PanicError)):
 		err = ErrClientGone
@@ -248,18 +248,11 @@ func (p *Page) fail(err error) {
 	p.cancel(err)
 }
 
-// timeout reports whether err is a deadline's, or the system's for what has been
-// unsent for too long.
-func timeout(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) && e.Timeout()
-}
-
 // gone ends the page because its browser has gone, and a write to it.
 func (p *Page) gone() {
 	p.mu.Lock()
 	defer p.unlock(nil)
-	p.fail(socketError(p.conn))
+	p.fail(ErrClientGone)
 	if p.writing {
 		p.cut()
 	}

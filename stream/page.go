@@ -15,10 +15,10 @@ import (
 
 // Why a page's context is done; see context.Cause.
 var (
-	// ErrClientGone means that the browser has closed the connection.
+	// ErrClientGone means that the browser has closed the connection, or that
+	// its system has not answered for long.
 	ErrClientGone = errors.New("the browser has gone")
-	// ErrSlow means that the browser did not take what was sent in time; it may
-	// also have vanished without a word.
+	// ErrSlow means that the browser did not take what was sent in time.
 	ErrSlow = errors.New("the browser is too slow")
 	// ErrShutdown means that the server is shutting down.
 	ErrShutdown = errors.New("the server is shutting down")

@@ -26,19 +26,6 @@ func boundUnsent(conn net.Conn, age time.Duration) {
 	})
 }
 
-// socketError returns why conn, whose other end has gone, has ended.
-func socketError(conn net.Conn) error {
-	var err error = ErrClientGone
-	if raw := descriptor(conn); raw != nil {
-		raw.Control(func(fd uintptr) {
-			if number, _ := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR); number != 0 {
-				err = syscall.Errno(number)
-			}
-		})
-	}
-	return err
-}
-
 // descriptor returns the way to the descriptor of conn, also under TLS, or nil
 // if there is none.
 func descriptor(conn net.Conn) syscall.RawConn {

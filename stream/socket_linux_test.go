@@ -30,8 +30,8 @@ func TestWhatIsUnsentIsBoundedInAge(t *testing.T) {
 		})
 		s.narrow(t)
 		s.connect(t).ask("GET /")
-		if err := <-causes; !errors.Is(err, ErrSlow) {
-			t.Errorf("the cause is %v, want ErrSlow", err)
+		if err := <-causes; !errors.Is(err, ErrClientGone) {
+			t.Errorf("the cause is %v, want ErrClientGone", err)
 		}
 	})
 }

@@ -10,6 +10,3 @@ import (
 // boundUnsent does nothing here: a write that the system has no room for is
 // bounded by its deadline.
 func boundUnsent(net.Conn, time.Duration) {}
-
-// socketError returns ErrClientGone.
-func socketError(net.Conn) error { return ErrClientGone }

