@@ -28,6 +28,7 @@ type Command struct {
 	Browser   bool          `help:"Measure what an update costs Chromium, too."`
 	Side      []string      `help:"Built-in servers to run: foreverframe, nethttp, limit, gush." default:"foreverframe,nethttp,limit,gush"`
 	Baseline  string        `help:"The server that ratios are to." default:"limit"`
+	Against   string        `help:"Another build of this program, whose server takes turns with this one's; what has changed is told at the end." type:"existingfile"`
 	Entrant   []string      `help:"JSON file that describes another server, see bench/README.md. Repeatable." type:"existingfile"`
 
 	URL           string            `help:"Stream of another server that runs already; only it is measured. Its type says how it is read, unless --transport does."`
@@ -71,6 +72,11 @@ func (c Command) Run(ctx context.Context) error {
 	}
 	watch.end(report)
 	report.WriteTable(os.Stdout)
+	if c.Against != "" {
+		changes, all := Compare(report.sides(against, ours))
+		fmt.Printf("\nFrom %s to this build:\n", c.Against)
+		WriteChanges(os.Stdout, changes, all)
+	}
 	if err := c.write(report); err != nil {
 		return err
 	}
@@ -113,6 +119,11 @@ func (c Command) run() (Run, error) {
 		if strings.Contains(sides, e.Name+",") {
 			r.Entrants = append(r.Entrants, e)
 		}
+	}
+	if c.Against != "" {
+		other := builtIn(c.Against, 0)[0]
+		other.Name = against
+		r.Entrants = append(r.Entrants, other)
 	}
 	for _, file := range c.Entrant {
 		e, err := ReadEntrant(file)
@@ -163,6 +174,12 @@ func transportAt(at string) (string, error) {
 	}
 	return "plain", nil
 }
+
+// ours is the side of this build, and against that of another one.
+const (
+	ours    = "foreverframe"
+	against = "old build"
+)
 
 // write writes the files that were asked for.
 func (c Command) write(r *Report) error {
