@@ -55,22 +55,35 @@ func (c Command) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bar := newProgress(os.Stderr)
-	r.Before = bar.before
-	watch := &Watch{}
-	if err := c.show(watch); err != nil {
+	watch, err := c.watch()
+	if err != nil {
 		return err
 	}
+	bar := &progress{to: os.Stderr}
+	r.Before = bar.before
 	r.After = func(report *Report, done, of int) {
-		bar.after(done, of)
-		watch.show(report, done, of)
+		bar.after(done)
+		if watch != nil {
+			watch.show(report, done, of)
+		}
 	}
 	report, err := r.Measure(ctx)
 	bar.end()
 	if err != nil {
 		return err
 	}
-	watch.end(report)
+	interrupted := ctx.Err()
+	err = c.tell(report)
+	if watch != nil {
+		watch.end(report)
+		fmt.Fprintln(os.Stderr, "The report stays until this program is interrupted.")
+		<-ctx.Done()
+	}
+	return errors.Join(err, interrupted)
+}
+
+// tell writes what has been found.
+func (c Command) tell(report *Report) error {
 	report.WriteTable(os.Stdout)
 	if c.Against != "" {
 		changes, all := Compare(report.sides(against, ours))
@@ -83,21 +96,23 @@ func (c Command) Run(ctx context.Context) error {
 	if len(report.Broken()) > 0 {
 		return ErrNotWhole
 	}
-	return ctx.Err()
+	return nil
 }
 
-// show serves watch where that is wanted.
-func (c Command) show(watch *Watch) error {
+// watch serves the report while it fills, where that is wanted; nil means that it
+// is not.
+func (c Command) watch() (*Watch, error) {
 	if c.Listen == "" {
-		return nil
+		return nil, nil
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fmt.Fprintf(os.Stderr, "The report fills at http://%s/bench\n", l.Addr())
-	go fasthttp.Serve(l, watch.Handle) // for as long as the process lives
-	return nil
+	w := &Watch{}
+	go fasthttp.Serve(l, w.Handle) // for as long as the process lives
+	return w, nil
 }
 
 func (c Command) run() (Run, error) {
@@ -210,10 +225,8 @@ func writeFile(name string, write func(io.Writer) error) error {
 // A progress shows how far a run is.
 type progress struct {
 	to  io.Writer
-	bar *progressbar.ProgressBar
+	bar *progressbar.ProgressBar // nil before the first round
 }
-
-func newProgress(to io.Writer) *progress { return &progress{to: to} }
 
 func (p *progress) before(c Case, _, of int) {
 	if p.bar == nil {
@@ -229,7 +242,11 @@ func (p *progress) before(c Case, _, of int) {
 	p.bar.Describe(fmt.Sprintf("%-20s %6s %-6s %-12s", c.Scenario, thousands(c.Clients), c.technique(), c.Side))
 }
 
-func (p *progress) after(done, _ int) { p.bar.Set(done) }
+func (p *progress) after(done int) {
+	if p.bar != nil {
+		p.bar.Set(done)
+	}
+}
 
 func (p *progress) end() {
 	if p.bar != nil {

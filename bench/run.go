@@ -35,8 +35,8 @@ type Run struct {
 	Browser bool
 	// Quick makes a run that ends within half a minute.
 	Quick bool
-	// Before is called before each round of a case, and After when it is over,
-	// with how many have been and how many there are.
+	// Before is called before each round of a case, and After when it is over
+	// and before the first, with how many have been and how many there are.
 	Before func(c Case, done, of int)
 	After  func(r *Report, done, of int)
 }
@@ -61,6 +61,9 @@ func (r Run) Measure(ctx context.Context) (*Report, error) {
 		report.Results = append(report.Results, Result{Case: c})
 	}
 	done, of := 0, len(cases)*r.Rounds
+	if r.After != nil {
+		r.After(report, 0, of)
+	}
 	for range r.Rounds {
 		for i, c := range cases {
 			if r.Before != nil {
