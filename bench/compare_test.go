@@ -105,8 +105,8 @@ func TestTheVerdictFollowsFromTheFigures(t *testing.T) {
 	add("page-saturated", "script", Round{"cpu": 5})
 	add("page-saturated", "poll", Round{"cpu": 1, "lost": 1}) // which does not count
 	add("page-saturated", "sse", Round{"cpu": 4})
-	want := "For a page that ends, updates that come one by one cost the server least over script and sse, 11.5 µs of processor time each (sse 1.09×, poll 1.91×); " +
-		"they are soonest over sse, half of them within 1.00 ms (poll: 10.0 ms); where many are ready at once sse is cheapest, 4.00 µs each (script 1.25×)."
+	want := "For a page that ends, updates that come one by one cost the server least over script and sse, 11.5 µs of processor time each with all around them (sse 1.09×, poll 1.91×); " +
+		"they are soonest over sse, half of them within 1.00 ms (poll: 10.0 ms); many that are ready at once cost least over sse, 4.00 µs each (script 1.25×)."
 	if got := report.Verdict(); got != want {
 		t.Errorf("the verdict is\n%s, not\n%s", got, want)
 	}

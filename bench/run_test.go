@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,6 +32,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	slog.SetLogLoggerLevel(slog.LevelWarn)
 	os.Exit(m.Run())
 }
 
@@ -69,12 +72,34 @@ func TestEveryScenarioIsWholeOverEveryTransport(t *testing.T) {
 		}
 	}
 	for _, s := range Scenarios {
-		if (ran[s.Name] == 0) != (s.Of == Streams) { // which none of them has
+		if (ran[s.Name] == 0) != (s.Of == Streams || s.Of == Shown) { // which none of them has, and which needs a browser
 			t.Errorf("%s was run %d times", s.Name, ran[s.Name])
 		}
 	}
 	checkCounts(t, report)
 	checkFiles(t, report)
+}
+
+func TestABrowserShowsEveryUpdate(t *testing.T) {
+	if _, err := exec.LookPath("chromium"); err != nil {
+		t.Skip("there is no Chromium")
+	}
+	r := Run{Entrants: entrants(t)[:1], Scenarios: []string{"browser"}, Browser: true, Duration: 200 * time.Millisecond, Rounds: 1}
+	report, err := r.Measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if broken := report.broken(); len(broken) > 0 || len(report.Results) != 4 {
+		t.Errorf("%d transports, %s", len(report.Results), strings.Join(broken, "\n"))
+	}
+	for _, result := range report.Results {
+		if nodes, _ := result.Median("browser nodes"); nodes != 2 { // a paragraph and its text
+			t.Errorf("an update over %s adds %v nodes", result.Transport, nodes)
+		}
+		if cpu, _ := result.Median("browser cpu"); cpu <= 0 {
+			t.Errorf("over %s it takes %v s", result.Transport, cpu)
+		}
+	}
 }
 
 // checkCounts checks what does not depend on time: an update that comes alone is
