@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ type Command struct {
 	Rounds    int           `help:"How often each case is run, all taking turns; 0 means 5, or 3 in a quick run." default:"0"`
 	Quick     bool          `help:"A few cases only, within half a minute."`
 	Browser   bool          `help:"Measure what an update costs Chromium, too."`
-	Side      []string      `help:"Built-in servers to run: foreverframe, nethttp, limit, gush." default:"foreverframe,nethttp,limit,gush"`
+	Side      []string      `help:"Built-in servers to run: ${enum}." enum:"foreverframe,nethttp,limit,gush,none" default:"foreverframe,nethttp,limit,gush"`
 	Baseline  string        `help:"The server that ratios are to." default:"limit"`
 	Against   string        `help:"Another build of this program, whose server takes turns with this one's; what has changed is told at the end." type:"existingfile"`
 	Entrant   []string      `help:"JSON file that describes another server, see bench/README.md. Repeatable." type:"existingfile"`
@@ -129,9 +130,8 @@ func (c Command) run() (Run, error) {
 		r.Entrants, r.Baseline = []Entrant{e}, e.Name
 		return r, err
 	}
-	sides := strings.Join(c.Side, ",") + ","
 	for _, e := range builtIn(program, c.Slow) {
-		if strings.Contains(sides, e.Name+",") {
+		if slices.Contains(c.Side, e.Name) {
 			r.Entrants = append(r.Entrants, e)
 		}
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -130,6 +131,9 @@ func (r Run) try(ctx context.Context, c Case) (*trial, error) {
 
 // cases returns all cases, those that are compared next to each other.
 func (r Run) cases(ctx context.Context) (cases []Case, err error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	gzip, err := r.gzips(ctx)
 	if err != nil {
 		return nil, err
@@ -153,9 +157,24 @@ func (r Run) cases(ctx context.Context) (cases []Case, err error) {
 		}
 	}
 	if len(cases) == 0 {
-		return nil, fmt.Errorf("there is nothing to run: the scenarios are %s", ScenarioNames())
+		return nil, errors.New("there is nothing to run: no server that was chosen can take part in a scenario that was chosen")
 	}
 	return cases, nil
+}
+
+// check returns an error if a name is unknown.
+func (r Run) check() error {
+	for _, name := range r.Scenarios {
+		if scenario(name).Name == "" {
+			return fmt.Errorf("there is no scenario %q: it must be one of %s", name, ScenarioNames())
+		}
+	}
+	for _, name := range r.Transports {
+		if meter.TransportOf(name).Name == "" {
+			return fmt.Errorf("there is no transport %q: it must be script, sse, frame, poll or plain", name)
+		}
+	}
+	return nil
 }
 
 // ScenarioNames returns the names of all scenarios, with commas between them.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"foreverframe/bench/server"
+	"foreverframe/fallback/browsertest"
 
 	"github.com/valyala/fasthttp"
 )
@@ -141,7 +142,7 @@ func checkFiles(t *testing.T, report *Report) {
 		t.Errorf("the page has %d plots, %v", strings.Count(page.String(), "<svg"), err)
 	}
 	report.WriteBenchmarks(&lines)
-	if !strings.Contains(lines.String(), "\nBenchmark/scenario=page-saturated/clients=5/size=64/transport=sse/side=limit 1 ") {
+	if !strings.Contains(lines.String(), "\nBenchmarkPush/scenario=page-saturated/clients=5/size=64/transport=sse/side=limit 1 ") {
 		t.Errorf("the benchmark lines are %s", lines.String())
 	}
 }
@@ -282,6 +283,32 @@ func TestTheReportFillsWhileItIsWatched(t *testing.T) {
 			t.Errorf("the feed lacks %q: %s", want, events)
 		}
 	}
+}
+
+func TestABrowserSeesTheReportFill(t *testing.T) {
+	tab := browsertest.Start(t, "chromium").Open(t, "")
+	watch := &Watch{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go fasthttp.Serve(l, watch.Handle)
+	t.Cleanup(func() { l.Close() })
+	report := &Report{Rounds: 1}
+	for i := range 3 {
+		report.Results = append(report.Results, Result{Case: Case{Scenario: "page-saturated", Clients: i + 1, Size: 64, Transport: "sse", Side: "x"}})
+	}
+	watch.show(report, 0, 3)
+	tab.Visit("http://" + l.Addr().String() + "/bench")
+	tab.Until("ff.state == 'open' && document.querySelectorAll('tbody tr').length == 3")
+	for i := range report.Results {
+		report.Results[i].Rounds = []Round{{"cpu": float64(i) + 1.25}}
+		watch.show(report, i+1, 3)
+		tab.Until(fmt.Sprintf("document.body.textContent.indexOf('%d.25') > 0 && document.getElementById('progress').textContent == '%d of 3 rounds have been run.'", i+1, i+1))
+	}
+	watch.end(report)
+	tab.Until("ff.state == 'done' && document.querySelectorAll('svg').length == 1 && document.querySelectorAll('tbody tr').length == 3")
+	tab.Quiet()
 }
 
 func get(t *testing.T, address string) string {
