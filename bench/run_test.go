@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -177,6 +178,57 @@ func TestAServerThatLosesUpdatesIsReported(t *testing.T) {
 	report.WriteTable(&table)
 	if !strings.Contains(table.String(), "NOT WHOLE: page-saturated, 2 clients, sse by leaky: lost ") {
 		t.Errorf("the table is %s", table.String())
+	}
+}
+
+// watching returns an entrant that streams pages with the texts of send, and a run
+// that watches it.
+func watching(t *testing.T, send func(w io.Writer)) Run {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go fasthttp.Serve(l, func(req *fasthttp.RequestCtx) {
+		req.SetContentType("text/html")
+		req.SetBodyStreamWriter(func(w *bufio.Writer) { send(w) })
+	})
+	t.Cleanup(func() { l.Close() })
+	c := Command{URL: "http://" + l.Addr().String() + "/", Marker: "tick "}
+	e, err := c.other()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Run{Entrants: []Entrant{e}, Scenarios: []string{"watch"}, Clients: []int{2}, Duration: 50 * time.Millisecond, Rounds: 1}
+}
+
+func TestAnyServerCanBeWatched(t *testing.T) {
+	for name, test := range map[string]struct {
+		send func(w io.Writer)
+		want string // of what went wrong
+	}{
+		"numbers from any on": {func(w io.Writer) {
+			for i := range 50 {
+				fmt.Fprintf(w, "<p>tick %d</p>", 700+i)
+			}
+		}, ""},
+		"no numbers": {func(w io.Writer) { io.WriteString(w, "<p>tick tock</p>") }, ""},
+		"a hole":     {func(w io.Writer) { io.WriteString(w, "<p>tick 7</p><p>tick 9</p>") }, "lost "},
+		"twice":      {func(w io.Writer) { io.WriteString(w, "<p>tick 7</p><p>tick 7</p>") }, "doubled "},
+		"nothing":    {func(w io.Writer) { io.WriteString(w, "<p>tack 1</p>") }, `is "tick " the text in front of its number?`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report, err := watching(t, test.send).Measure(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			broken := strings.Join(report.broken(), "\n")
+			if (broken == "") != (test.want == "") || !strings.Contains(broken, test.want) {
+				t.Errorf("%q, which lacks %q", broken, test.want)
+			}
+			if rate, _ := report.Results[0].Median("updates per second"); rate <= 0 && name != "nothing" {
+				t.Errorf("%v updates a second", rate)
+			}
+		})
 	}
 }
 
