@@ -1,17 +1,21 @@
 # make test: install what the tests need where that is allowed, then run all of
 # them. make nightly: run the fuzz tests for long. make generate: write the
 # generated files anew. make matrix: write the README's table of browsers anew.
+# make figures: write the figures of bench/README.md anew, on a quiet machine, in
+# about half an hour.
 
 ACORN := acorn@8.19.0
 # Each is a program, and its package where that has another name.
 PROGRAMS := chromium firefox-esr WebKitWebDriver:webkit2gtk-driver Xvfb:xvfb \
 	lynx w3m links2 elinks netsurf-fb curl nginx npm node:nodejs
 CLIENTS := demo/clients# a module of its own
+PEERS := bench/peers# another
+NCHANS := $(if $(NCHAN)$(wildcard /usr/lib/nginx/modules/ngx_nchan_module.so),nchan)
 GENERATED := $(wildcard templates/*.qtpl.go) fallback/runtime.min.js
 SCRIPTS := fallback/runtime.js fallback/runtime.min.js templates/site.js
 WRITTEN := $(filter-out %.qtpl.go,$(shell git ls-files '*.go'))
 
-.PHONY: test nightly install fresh format vet es3 race fuzz generate matrix
+.PHONY: test nightly install fresh format vet es3 race fuzz generate matrix figures
 
 test: install fresh format vet es3 race fuzz
 
@@ -55,7 +59,9 @@ format:
 vet:
 	go vet ./...
 	go tool staticcheck ./...
-	cd $(CLIENTS) && go vet ./... && $$(cd $(CURDIR) && go tool -n staticcheck) ./...
+	for module in $(CLIENTS) $(PEERS); do \
+		(cd $$module && go vet ./... && $$(cd $(CURDIR) && go tool -n staticcheck) ./...) || exit 1; \
+	done
 
 # The browser's scripts are ECMAScript 3.
 es3:
@@ -92,3 +98,10 @@ fuzz:
 
 matrix:
 	MATRIX=$(CURDIR)/README.md go test -count=1 -run TestEveryBrowserMakes ./demo
+
+figures:
+	cd $(PEERS) && go build -o bin/ ./...
+	go run . bench --duration 1s $(foreach peer,go-sse node $(NCHANS),--entrant $(PEERS)/$(peer).json) >$(PEERS)/bin/figures
+	sed -i -e '/<!-- figures -->/,/<!-- .figures -->/{//!d}' bench/README.md
+	(echo '```'; cat $(PEERS)/bin/figures; echo '```') >$(PEERS)/bin/fenced
+	sed -i '/<!-- figures -->/r $(PEERS)/bin/fenced' bench/README.md

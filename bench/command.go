@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +27,9 @@ type Command struct {
 	Rounds    int           `help:"How often each case is run, all taking turns; 0 means 5, or 3 in a quick run." default:"0"`
 	Quick     bool          `help:"A few cases only, within half a minute."`
 	Browser   bool          `help:"Measure what an update costs Chromium, too."`
-	Side      []string      `help:"Built-in servers to run: foreverframe, nethttp, limit, gush." default:"foreverframe,nethttp,limit,gush"`
+	Side      []string      `help:"Built-in servers to run: ${enum}." enum:"foreverframe,nethttp,limit,gush,none" default:"foreverframe,nethttp,limit,gush"`
 	Baseline  string        `help:"The server that ratios are to." default:"limit"`
+	Against   string        `help:"Another build of this program, whose server takes turns with this one's; what has changed is told at the end." type:"existingfile"`
 	Entrant   []string      `help:"JSON file that describes another server, see bench/README.md. Repeatable." type:"existingfile"`
 
 	URL           string            `help:"Stream of another server that runs already; only it is measured. Its type says how it is read, unless --transport does."`
@@ -54,44 +56,64 @@ func (c Command) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bar := newProgress(os.Stderr)
-	r.Before = bar.before
-	watch := &Watch{}
-	if err := c.show(watch); err != nil {
+	watch, err := c.watch()
+	if err != nil {
 		return err
 	}
+	bar := &progress{to: os.Stderr}
+	r.Before = bar.before
 	r.After = func(report *Report, done, of int) {
-		bar.after(done, of)
-		watch.show(report, done, of)
+		bar.after(done)
+		if watch != nil {
+			watch.show(report, done, of)
+		}
 	}
 	report, err := r.Measure(ctx)
 	bar.end()
 	if err != nil {
 		return err
 	}
-	watch.end(report)
+	interrupted := ctx.Err()
+	err = c.tell(report)
+	if watch != nil {
+		watch.end(report)
+		fmt.Fprintln(os.Stderr, "The report stays until this program is interrupted.")
+		<-ctx.Done()
+	}
+	return errors.Join(err, interrupted)
+}
+
+// tell writes what has been found.
+func (c Command) tell(report *Report) error {
 	report.WriteTable(os.Stdout)
+	if c.Against != "" {
+		changes, all := Compare(report.sides(against, ours))
+		fmt.Printf("\nFrom %s to this build:\n", c.Against)
+		WriteChanges(os.Stdout, changes, all)
+	}
 	if err := c.write(report); err != nil {
 		return err
 	}
 	if len(report.Broken()) > 0 {
 		return ErrNotWhole
 	}
-	return ctx.Err()
+	return nil
 }
 
-// show serves watch where that is wanted.
-func (c Command) show(watch *Watch) error {
+// watch serves the report while it fills, where that is wanted; nil means that it
+// is not.
+func (c Command) watch() (*Watch, error) {
 	if c.Listen == "" {
-		return nil
+		return nil, nil
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fmt.Fprintf(os.Stderr, "The report fills at http://%s/bench\n", l.Addr())
-	go fasthttp.Serve(l, watch.Handle) // for as long as the process lives
-	return nil
+	w := &Watch{}
+	go fasthttp.Serve(l, w.Handle) // for as long as the process lives
+	return w, nil
 }
 
 func (c Command) run() (Run, error) {
@@ -108,11 +130,15 @@ func (c Command) run() (Run, error) {
 		r.Entrants, r.Baseline = []Entrant{e}, e.Name
 		return r, err
 	}
-	sides := strings.Join(c.Side, ",") + ","
 	for _, e := range builtIn(program, c.Slow) {
-		if strings.Contains(sides, e.Name+",") {
+		if slices.Contains(c.Side, e.Name) {
 			r.Entrants = append(r.Entrants, e)
 		}
+	}
+	if c.Against != "" {
+		other := builtIn(c.Against, 0)[0]
+		other.Name = against
+		r.Entrants = append(r.Entrants, other)
 	}
 	for _, file := range c.Entrant {
 		e, err := ReadEntrant(file)
@@ -164,6 +190,12 @@ func transportAt(at string) (string, error) {
 	return "plain", nil
 }
 
+// ours is the side of this build, and against that of another one.
+const (
+	ours    = "foreverframe"
+	against = "old build"
+)
+
 // write writes the files that were asked for.
 func (c Command) write(r *Report) error {
 	var errs []error
@@ -193,10 +225,8 @@ func writeFile(name string, write func(io.Writer) error) error {
 // A progress shows how far a run is.
 type progress struct {
 	to  io.Writer
-	bar *progressbar.ProgressBar
+	bar *progressbar.ProgressBar // nil before the first round
 }
-
-func newProgress(to io.Writer) *progress { return &progress{to: to} }
 
 func (p *progress) before(c Case, _, of int) {
 	if p.bar == nil {
@@ -212,7 +242,11 @@ func (p *progress) before(c Case, _, of int) {
 	p.bar.Describe(fmt.Sprintf("%-20s %6s %-6s %-12s", c.Scenario, thousands(c.Clients), c.technique(), c.Side))
 }
 
-func (p *progress) after(done, _ int) { p.bar.Set(done) }
+func (p *progress) after(done int) {
+	if p.bar != nil {
+		p.bar.Set(done)
+	}
+}
 
 func (p *progress) end() {
 	if p.bar != nil {

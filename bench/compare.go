@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"text/tabwriter"
 
 	"golang.org/x/perf/benchmath"
@@ -31,6 +32,9 @@ func (c CompareCommand) Run() error {
 		return fmt.Errorf("%s and %s have no case in common", c.Old, c.New)
 	}
 	WriteChanges(os.Stdout, changes, all)
+	for _, name := range []string{"cpu", "updates per second"} {
+		WriteOverall(os.Stdout, name, before, after)
+	}
 	return nil
 }
 
@@ -57,8 +61,11 @@ func (c Change) Worse() bool { return (c.Ratio() < 1) == c.Figure.More }
 // further apart than both spreads together.
 func (c Change) real() bool {
 	spreads := c.Old.Spread(c.Figure.Name) + c.New.Spread(c.Figure.Name)*c.Ratio()
-	return c.P < benchmath.DefaultThresholds.CompareAlpha && math.Abs(c.Ratio()-1) > spreads
+	return c.P < alpha && math.Abs(c.Ratio()-1) > spreads
 }
+
+// alpha is how often chance alone may look like a change.
+const alpha = 0.01
 
 // compared are the figures of which a change says something about the server.
 var compared = []string{
@@ -106,5 +113,74 @@ func WriteChanges(w io.Writer, changes []Change, all int) {
 			cell(c.Old, c.Figure.Name), cell(c.New, c.Figure.Name), 100*(c.Ratio()-1), c.P, verdict)
 	}
 	table.Flush()
-	fmt.Fprintf(w, "%d of %d figures have changed beyond the noise: p < 0.05 by the Mann-Whitney U test, and the medians further apart than both spreads together.\n", len(changes), all)
+	fmt.Fprintf(w, "%d of %d figures have changed beyond the noise: p < 0.01 by the Mann-Whitney U test, and the medians further apart than both spreads together.\n", len(changes), all)
+}
+
+// WriteOverall writes by how much a figure has changed over all cases that both
+// reports have, relative to how much the baseline's has in the same scenario,
+// which is the same program on the same machine.
+func WriteOverall(w io.Writer, name string, before, after *Report) {
+	var logs []float64
+	more := 0
+	groups := after.groups()
+	for _, g := range before.groups() {
+		i := slices.IndexFunc(groups, func(n group) bool { return n.Name == g.Name && n.clients == g.clients && n.size == g.size })
+		for _, o := range g.results {
+			n := after.find(o.Case)
+			if n == nil || i < 0 || o.Side == before.Baseline {
+				continue
+			}
+			old, ok := g.ratio(before.Baseline, name, o)
+			now, known := groups[i].ratio(before.Baseline, name, *n)
+			if ok && known && old > 0 && now > 0 {
+				logs = append(logs, math.Log(now/old))
+				if now > old {
+					more++
+				}
+			}
+		}
+	}
+	if len(logs) == 0 {
+		return
+	}
+	sum := 0.0
+	for _, l := range logs {
+		sum += l
+	}
+	fmt.Fprintf(w, "%s over all, beside %s: %+.1f%%; more in %d of %d cases, which chance does with p = %.3f.\n",
+		figure(name).Title, before.Baseline, 100*(math.Exp(sum/float64(len(logs)))-1), more, len(logs), sign(more, len(logs)))
+}
+
+// sign returns the probability that chance makes at least so uneven a division of
+// n into two, the p-value of the sign test.
+func sign(k, n int) float64 {
+	k = max(k, n-k)
+	p := 0.0
+	for i := k; i <= n; i++ {
+		p += math.Exp(logChoose(n, i) - float64(n)*math.Ln2)
+	}
+	return min(1, 2*p)
+}
+
+func logChoose(n, k int) float64 {
+	a, _ := math.Lgamma(float64(n + 1))
+	b, _ := math.Lgamma(float64(k + 1))
+	c, _ := math.Lgamma(float64(n - k + 1))
+	return a - b - c
+}
+
+// sides returns the results of two sides of a report as two reports, as if they
+// were of one side.
+func (r *Report) sides(before, after string) (o, n *Report) {
+	o, n = &Report{Baseline: r.Baseline}, &Report{Baseline: r.Baseline}
+	for _, result := range r.Results {
+		switch result.Side {
+		case before:
+			result.Side = after
+			o.Results = append(o.Results, result)
+		case after:
+			n.Results = append(n.Results, result)
+		}
+	}
+	return o, n
 }

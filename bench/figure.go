@@ -150,14 +150,22 @@ func (r Result) Median(name string) (float64, bool) {
 }
 
 // Spread returns how far the rounds of a figure are apart: half of the distance
-// from the least to the most, as a part of the median.
+// between the quartiles, as a part of the median.
 func (r Result) Spread(name string) float64 {
 	v := r.values(name)
 	median, ok := r.Median(name)
 	if !ok || median == 0 {
 		return 0
 	}
-	return (v[len(v)-1] - v[0]) / 2 / median
+	return (quantile(v, 0.75) - quantile(v, 0.25)) / 2 / math.Abs(median)
+}
+
+// quantile returns a quantile of sorted values, between them in proportion.
+func quantile(sorted []float64, q float64) float64 {
+	at := q * float64(len(sorted)-1)
+	low := int(at)
+	high := min(low+1, len(sorted)-1)
+	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
 }
 
 // broken reports whether something was lost, doubled, reordered or given up.

@@ -21,13 +21,21 @@ type running struct {
 	base  *url.URL
 	pid   int // zero means unknown
 	stop  func()
-	error *strings.Builder // what it has said
+	error *excerpt // of what it has said
+}
+
+// An excerpt keeps the first of what is written to it.
+type excerpt struct{ strings.Builder }
+
+func (e *excerpt) Write(b []byte) (int, error) {
+	e.Builder.Write(b[:min(len(b), max(0, 2000-e.Len()))])
+	return len(b), nil
 }
 
 // run starts e, on processors of its own if that can be, and waits until it
 // takes connections.
 func (e Entrant) run(ctx context.Context) (*running, error) {
-	r := &running{Entrant: e, pid: e.PID, stop: func() {}, error: &strings.Builder{}}
+	r := &running{Entrant: e, pid: e.PID, stop: func() {}, error: &excerpt{}}
 	address := ""
 	if len(e.Start) > 0 {
 		var err error
@@ -48,7 +56,7 @@ func (e Entrant) run(ctx context.Context) (*running, error) {
 	}
 	if err != nil {
 		r.stop()
-		return nil, fmt.Errorf("%s: %w%s", e.Name, err, r.error)
+		return nil, fmt.Errorf("%s: %w\n%s", e.Name, err, r.error)
 	}
 	return r, nil
 }

@@ -157,7 +157,7 @@ func (r *Report) WriteBenchmarks(w io.Writer) {
 	fmt.Fprintf(w, "goos: %s\ngoarch: %s\npkg: foreverframe/bench\ncpu: %s\n", runtime.GOOS, runtime.GOARCH, r.Machine.Processor)
 	for _, result := range r.Results {
 		for _, round := range result.Rounds {
-			fmt.Fprintf(w, "Benchmark/scenario=%s/clients=%d/size=%d/transport=%s/side=%s 1", result.Scenario, result.Clients, result.Size, result.technique(), result.Side)
+			fmt.Fprintf(w, "BenchmarkPush/scenario=%s/clients=%d/size=%d/transport=%s/side=%s 1", result.Scenario, result.Clients, result.Size, result.technique(), result.Side)
 			for _, f := range Figures {
 				if v, ok := round[f.Name]; ok {
 					fmt.Fprintf(w, " %v %s", v, f.Unit)

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -33,16 +34,18 @@ type Run struct {
 	Rounds int
 	// Browser runs the scenario in a browser, which is left out without it.
 	Browser bool
-	// Quick makes a run that ends within half a minute.
+	// Quick makes a run that ends within half a minute. On a machine that is
+	// busy, some cases have a round less then.
 	Quick bool
-	// Before is called before each round of a case, and After when it is over,
-	// with how many have been and how many there are.
+	// Before is called before each round of a case, and After when it is over
+	// and before the first, with how many have been and how many there are.
 	Before func(c Case, done, of int)
 	After  func(r *Report, done, of int)
 }
 
 const (
 	quickTime = 18 * time.Second       // for all rounds of all cases of a quick run
+	quickEnd  = 25 * time.Second       // when what is left of them is left out
 	overhead  = 110 * time.Millisecond // of a round beside its duration
 )
 
@@ -61,8 +64,14 @@ func (r Run) Measure(ctx context.Context) (*Report, error) {
 		report.Results = append(report.Results, Result{Case: c})
 	}
 	done, of := 0, len(cases)*r.Rounds
+	if r.After != nil {
+		r.After(report, 0, of)
+	}
 	for range r.Rounds {
 		for i, c := range cases {
+			if r.Quick && time.Since(report.Started) > quickEnd {
+				return report, nil
+			}
 			if r.Before != nil {
 				r.Before(c, done, of)
 			}
@@ -122,6 +131,9 @@ func (r Run) try(ctx context.Context, c Case) (*trial, error) {
 
 // cases returns all cases, those that are compared next to each other.
 func (r Run) cases(ctx context.Context) (cases []Case, err error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
 	gzip, err := r.gzips(ctx)
 	if err != nil {
 		return nil, err
@@ -145,9 +157,24 @@ func (r Run) cases(ctx context.Context) (cases []Case, err error) {
 		}
 	}
 	if len(cases) == 0 {
-		return nil, fmt.Errorf("there is nothing to run: the scenarios are %s", ScenarioNames())
+		return nil, errors.New("there is nothing to run: no server that was chosen can take part in a scenario that was chosen")
 	}
 	return cases, nil
+}
+
+// check returns an error if a name is unknown.
+func (r Run) check() error {
+	for _, name := range r.Scenarios {
+		if scenario(name).Name == "" {
+			return fmt.Errorf("there is no scenario %q: it must be one of %s", name, ScenarioNames())
+		}
+	}
+	for _, name := range r.Transports {
+		if meter.TransportOf(name).Name == "" {
+			return fmt.Errorf("there is no transport %q: it must be script, sse, frame, poll or plain", name)
+		}
+	}
+	return nil
 }
 
 // ScenarioNames returns the names of all scenarios, with commas between them.

@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +20,7 @@ import (
 	"time"
 
 	"foreverframe/bench/server"
+	"foreverframe/fallback/browsertest"
 
 	"github.com/valyala/fasthttp"
 )
@@ -30,6 +34,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	slog.SetLogLoggerLevel(slog.LevelWarn)
 	os.Exit(m.Run())
 }
 
@@ -69,12 +74,34 @@ func TestEveryScenarioIsWholeOverEveryTransport(t *testing.T) {
 		}
 	}
 	for _, s := range Scenarios {
-		if (ran[s.Name] == 0) != (s.Of == Streams) { // which none of them has
+		if (ran[s.Name] == 0) != (s.Of == Streams || s.Of == Shown) { // which none of them has, and which needs a browser
 			t.Errorf("%s was run %d times", s.Name, ran[s.Name])
 		}
 	}
 	checkCounts(t, report)
 	checkFiles(t, report)
+}
+
+func TestABrowserShowsEveryUpdate(t *testing.T) {
+	if _, err := exec.LookPath("chromium"); err != nil {
+		t.Skip("there is no Chromium")
+	}
+	r := Run{Entrants: entrants(t)[:1], Scenarios: []string{"browser"}, Browser: true, Duration: 200 * time.Millisecond, Rounds: 1}
+	report, err := r.Measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if broken := report.broken(); len(broken) > 0 || len(report.Results) != 4 {
+		t.Errorf("%d transports, %s", len(report.Results), strings.Join(broken, "\n"))
+	}
+	for _, result := range report.Results {
+		if nodes, _ := result.Median("browser nodes"); nodes != 2 { // a paragraph and its text
+			t.Errorf("an update over %s adds %v nodes", result.Transport, nodes)
+		}
+		if cpu, _ := result.Median("browser cpu"); cpu <= 0 {
+			t.Errorf("over %s it takes %v s", result.Transport, cpu)
+		}
+	}
 }
 
 // checkCounts checks what does not depend on time: an update that comes alone is
@@ -116,7 +143,7 @@ func checkFiles(t *testing.T, report *Report) {
 		t.Errorf("the page has %d plots, %v", strings.Count(page.String(), "<svg"), err)
 	}
 	report.WriteBenchmarks(&lines)
-	if !strings.Contains(lines.String(), "\nBenchmark/scenario=page-saturated/clients=5/size=64/transport=sse/side=limit 1 ") {
+	if !strings.Contains(lines.String(), "\nBenchmarkPush/scenario=page-saturated/clients=5/size=64/transport=sse/side=limit 1 ") {
 		t.Errorf("the benchmark lines are %s", lines.String())
 	}
 }
@@ -151,6 +178,57 @@ func TestAServerThatLosesUpdatesIsReported(t *testing.T) {
 	report.WriteTable(&table)
 	if !strings.Contains(table.String(), "NOT WHOLE: page-saturated, 2 clients, sse by leaky: lost ") {
 		t.Errorf("the table is %s", table.String())
+	}
+}
+
+// watching returns an entrant that streams pages with the texts of send, and a run
+// that watches it.
+func watching(t *testing.T, send func(w io.Writer)) Run {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go fasthttp.Serve(l, func(req *fasthttp.RequestCtx) {
+		req.SetContentType("text/html")
+		req.SetBodyStreamWriter(func(w *bufio.Writer) { send(w) })
+	})
+	t.Cleanup(func() { l.Close() })
+	c := Command{URL: "http://" + l.Addr().String() + "/", Marker: "tick "}
+	e, err := c.other()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Run{Entrants: []Entrant{e}, Scenarios: []string{"watch"}, Clients: []int{2}, Duration: 50 * time.Millisecond, Rounds: 1}
+}
+
+func TestAnyServerCanBeWatched(t *testing.T) {
+	for name, test := range map[string]struct {
+		send func(w io.Writer)
+		want string // of what went wrong
+	}{
+		"numbers from any on": {func(w io.Writer) {
+			for i := range 50 {
+				fmt.Fprintf(w, "<p>tick %d</p>", 700+i)
+			}
+		}, ""},
+		"no numbers": {func(w io.Writer) { io.WriteString(w, "<p>tick tock</p>") }, ""},
+		"a hole":     {func(w io.Writer) { io.WriteString(w, "<p>tick 7</p><p>tick 9</p>") }, "lost "},
+		"twice":      {func(w io.Writer) { io.WriteString(w, "<p>tick 7</p><p>tick 7</p>") }, "doubled "},
+		"nothing":    {func(w io.Writer) { io.WriteString(w, "<p>tack 1</p>") }, `is "tick " the text in front of its number?`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report, err := watching(t, test.send).Measure(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			broken := strings.Join(report.broken(), "\n")
+			if (broken == "") != (test.want == "") || !strings.Contains(broken, test.want) {
+				t.Errorf("%q, which lacks %q", broken, test.want)
+			}
+			if rate, _ := report.Results[0].Median("updates per second"); rate <= 0 && name != "nothing" {
+				t.Errorf("%v updates a second", rate)
+			}
+		})
 	}
 }
 
@@ -257,6 +335,32 @@ func TestTheReportFillsWhileItIsWatched(t *testing.T) {
 			t.Errorf("the feed lacks %q: %s", want, events)
 		}
 	}
+}
+
+func TestABrowserSeesTheReportFill(t *testing.T) {
+	tab := browsertest.Start(t, "chromium").Open(t, "")
+	watch := &Watch{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go fasthttp.Serve(l, watch.Handle)
+	t.Cleanup(func() { l.Close() })
+	report := &Report{Rounds: 1}
+	for i := range 3 {
+		report.Results = append(report.Results, Result{Case: Case{Scenario: "page-saturated", Clients: i + 1, Size: 64, Transport: "sse", Side: "x"}})
+	}
+	watch.show(report, 0, 3)
+	tab.Visit("http://" + l.Addr().String() + "/bench")
+	tab.Until("ff.state == 'open' && document.querySelectorAll('tbody tr').length == 3")
+	for i := range report.Results {
+		report.Results[i].Rounds = []Round{{"cpu": float64(i) + 1.25}}
+		watch.show(report, i+1, 3)
+		tab.Until(fmt.Sprintf("document.body.textContent.indexOf('%d.25') > 0 && document.getElementById('progress').textContent == '%d of 3 rounds have been run.'", i+1, i+1))
+	}
+	watch.end(report)
+	tab.Until("ff.state == 'done' && document.querySelectorAll('svg').length == 1 && document.querySelectorAll('tbody tr').length == 3")
+	tab.Quiet()
 }
 
 func get(t *testing.T, address string) string {

@@ -38,7 +38,7 @@ func (r *Report) WriteTable(w io.Writer) {
 
 // method says how the figures were measured.
 func (r *Report) method() string {
-	return fmt.Sprintf("Each figure is the median of %d rounds of %v, ± half of the distance between the extremes; × is to %s.", r.Rounds, r.Duration.Round(1e6), r.Baseline)
+	return fmt.Sprintf("Each figure is the median of %d rounds of %v, ± half of the distance between the quartiles; × is to %s.", r.Rounds, r.Duration.Round(1e6), r.Baseline)
 }
 
 func (g group) title() string {

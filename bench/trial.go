@@ -158,6 +158,9 @@ func (t *trial) pages(ctx context.Context, n uint64, delay time.Duration) error 
 	t.take(part, tally)
 	t.count(tally)
 	t.count(t.meter.Stop(0))
+	if tally.Updates == 0 && t.kind == Streams && t.failure == nil {
+		return fmt.Errorf("no update came: is %q the text in front of its number?", t.marker())
+	}
 	return ctx.Err()
 }
 

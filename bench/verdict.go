@@ -28,7 +28,7 @@ func (r *Report) verdict(lead, paced, saturated string) string {
 	var parts []string
 	one := r.most(paced).ranks(r.side(), "cpu")
 	if len(one) > 1 {
-		parts = append(parts, fmt.Sprintf("updates that come one by one cost the server least over %s, %s µs of processor time each (%s)",
+		parts = append(parts, fmt.Sprintf("updates that come one by one cost the server least over %s, %s µs of processor time each with all around them (%s)",
 			one.best(), digits(one[0].median), one.others()))
 	}
 	soon := r.most(paced).ranks(r.side(), "latency p50")
@@ -38,7 +38,7 @@ func (r *Report) verdict(lead, paced, saturated string) string {
 	}
 	all := r.most(saturated).ranks(r.side(), "cpu")
 	if len(all) > 1 {
-		parts = append(parts, fmt.Sprintf("where many are ready at once %s is cheapest, %s µs each (%s)", all.best(), digits(all[0].median), all.others()))
+		parts = append(parts, fmt.Sprintf("many that are ready at once cost least over %s, %s µs each (%s)", all.best(), digits(all[0].median), all.others()))
 	}
 	if len(parts) == 0 {
 		return ""
@@ -85,11 +85,12 @@ func (g group) ranks(side, figure string) (all ranks) {
 	return all
 }
 
-// best names the first, and those that are not beyond the spread of both.
+// best names the first, and those that are not beyond the spread of both nor
+// twice as much.
 func (all ranks) best() string {
 	names := []string{all[0].technique}
 	for _, other := range all[1:] {
-		if other.median-all[0].median <= other.spread+all[0].spread {
+		if other.median-all[0].median <= other.spread+all[0].spread && other.median < 2*all[0].median {
 			names = append(names, other.technique)
 		}
 	}

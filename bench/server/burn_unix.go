@@ -11,7 +11,7 @@ import (
 func burn(share float64) {
 	burnt, since := time.Duration(0), used()
 	for {
-		time.Sleep(time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 		for {
 			now := used()
 			if due := time.Duration(float64(now-since-burnt) * share); burnt >= due {

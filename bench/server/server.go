@@ -14,6 +14,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -52,6 +53,7 @@ func (c Command) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	slog.SetLogLoggerLevel(slog.LevelWarn) // what goes wrong only: the writes of a log are not those of streams
 	if c.Slow > 0 {
 		go burn(c.Slow) // for as long as the process lives
 	}
