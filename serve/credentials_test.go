@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"os"
@@ -22,17 +22,17 @@ func file(t *testing.T, text string) string {
 func TestWrongCredentialsEndTheStartWithAReason(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	for _, test := range []struct {
-		command serveCommand
+		command Command
 		says    string
 	}{
-		{serveCommand{CORSOrigin: []string{"https://a.example", "*"}}, `--cors-origin: the origin "*": any page could read`},
-		{serveCommand{CORSOrigin: []string{"a.example"}}, `--cors-origin: the origin "a.example": it must be a scheme and a host`},
-		{serveCommand{PublishKeyFile: missing}, "--publish-key-file: open "},
-		{serveCommand{PublishKeyFile: file(t, "short\n")}, "line 1: a key has at least 16"},
-		{serveCommand{JWTKeyFile: missing}, "--jwt-key-file: open "},
-		{serveCommand{JWTKeyFile: file(t, "short")}, "the secret has 5 bytes"},
-		{serveCommand{JWTKey: "short"}, "the secret has 5 bytes"},
-		{serveCommand{JWTKey: aKey, JWTKeyFile: file(t, aKey)}, "give one of them"},
+		{Command{CORSOrigin: []string{"https://a.example", "*"}}, `--cors-origin: the origin "*": any page could read`},
+		{Command{CORSOrigin: []string{"a.example"}}, `--cors-origin: the origin "a.example": it must be a scheme and a host`},
+		{Command{PublishKeyFile: missing}, "--publish-key-file: open "},
+		{Command{PublishKeyFile: file(t, "short\n")}, "line 1: a key has at least 16"},
+		{Command{JWTKeyFile: missing}, "--jwt-key-file: open "},
+		{Command{JWTKeyFile: file(t, "short")}, "the secret has 5 bytes"},
+		{Command{JWTKey: "short"}, "the secret has 5 bytes"},
+		{Command{JWTKey: aKey, JWTKeyFile: file(t, aKey)}, "give one of them"},
 	} {
 		_, err := test.command.site()
 		if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), aKey) {
@@ -44,14 +44,14 @@ func TestWrongCredentialsEndTheStartWithAReason(t *testing.T) {
 // A random key is for those who have said nothing of keys: nobody else is told it.
 func TestARandomKeyIsMadeOnlyIfNobodyMayPublishOtherwise(t *testing.T) {
 	for name, test := range map[string]struct {
-		command serveCommand
+		command Command
 		keys    int
 	}{
-		"nothing":    {serveCommand{}, 1},
-		"keys":       {serveCommand{PublishKey: []string{"a", "b"}}, 2},
-		"a key file": {serveCommand{PublishKeyFile: file(t, aKey)}, 0},
-		"tokens":     {serveCommand{JWTKey: aKey, JWTAudience: "us"}, 0},
-		"both":       {serveCommand{PublishKey: []string{"a"}, PublishKeyFile: file(t, aKey)}, 1},
+		"nothing":    {Command{}, 1},
+		"keys":       {Command{PublishKey: []string{"a", "b"}}, 2},
+		"a key file": {Command{PublishKeyFile: file(t, aKey)}, 0},
+		"tokens":     {Command{JWTKey: aKey, JWTAudience: "us"}, 0},
+		"both":       {Command{PublishKey: []string{"a"}, PublishKeyFile: file(t, aKey)}, 1},
 	} {
 		site, err := test.command.site()
 		if err != nil {
@@ -65,7 +65,7 @@ func TestARandomKeyIsMadeOnlyIfNobodyMayPublishOtherwise(t *testing.T) {
 }
 
 func TestEveryFlagIsAnEnvironmentVariable(t *testing.T) {
-	for _, command := range []any{serveCommand{}, pipeCommand{}} {
+	for _, command := range []any{Command{}, Pipe{}} {
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(command)) {
 			if !field.Anonymous && !strings.HasPrefix(field.Tag.Get("env"), "FOREVERFRAME_") {
 				t.Errorf("%T.%s has the variable %q", command, field.Name, field.Tag.Get("env"))

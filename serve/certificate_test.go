@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"bytes"
@@ -132,7 +132,7 @@ func TestTLSNeedsBothFilesAndThatTheyFit(t *testing.T) {
 		{f.cert, f.key, "does not match"},
 		{f.key, f.key, "in PEM"},
 	} {
-		c := serveCommand{Listen: "127.0.0.1:0", TLSCert: test.cert, TLSKey: test.key}
+		c := Command{Listen: "127.0.0.1:0", TLSCert: test.cert, TLSKey: test.key}
 		if err := c.Run(t.Context()); err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%q and %q: %v, want %q in it", test.cert, test.key, err, test.says)
 		}
@@ -183,7 +183,7 @@ func TestTheServerSpeaksTLSIfItHasACertificate(t *testing.T) {
 	write(t, f.key, key, 0)
 	ctx, stop := context.WithCancel(t.Context())
 	printed := output(t, func() {
-		c := serveCommand{Listen: "127.0.0.1:0", TLSCert: f.cert, TLSKey: f.key, Drain: time.Second}
+		c := Command{Listen: "127.0.0.1:0", TLSCert: f.cert, TLSKey: f.key, Drain: time.Second}
 		if err := c.Run(ctx); err != nil {
 			t.Error(err)
 		}

@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"bufio"
@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"foreverframe/bench/client"
+
+	"github.com/alecthomas/kong"
 )
 
 // asServer is the environment variable that makes this test's binary the server.
@@ -26,7 +28,12 @@ const asServer = "FOREVERFRAME_TEST_AS_SERVER"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asServer) != "" {
-		main()
+		var c struct {
+			Serve Command `cmd:""`
+		}
+		command := kong.Parse(&c)
+		command.BindTo(UntilSignal(), (*context.Context)(nil))
+		command.FatalIfErrorf(command.Run())
 		os.Exit(0)
 	}
 	os.Exit(m.Run())

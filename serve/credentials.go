@@ -1,4 +1,4 @@
-package main
+package serve
 
 import (
 	"errors"
@@ -12,7 +12,7 @@ import (
 // This file is who may publish and follow, by flags.
 
 // keyFile returns the file of keys, nil if there is none.
-func (c *serveCommand) keyFile() (*stream.KeyFile, error) {
+func (c *Command) keyFile() (*stream.KeyFile, error) {
 	if c.PublishKeyFile == "" {
 		return nil, nil
 	}
@@ -24,7 +24,7 @@ func (c *serveCommand) keyFile() (*stream.KeyFile, error) {
 }
 
 // tokens returns what checks tokens, nil if there are none.
-func (c *serveCommand) tokens() (*access.Tokens, error) {
+func (c *Command) tokens() (*access.Tokens, error) {
 	text := []byte(c.JWTKey)
 	switch {
 	case c.JWTKey != "" && c.JWTKeyFile != "":
