@@ -347,6 +347,8 @@ func (p *Page) tick() {
 	}
 	p.old = p.limit.Age > 0 && time.Since(u.born) >= p.limit.Age
 	switch {
+	case p.writing && u.ticks >= u.deadline && takes(p.conn):
+		u.ticks = 0 // who is slow is this process
 	case p.writing && u.ticks >= u.deadline:
 		u.cut = true
 		p.cut()

@@ -279,7 +279,7 @@ func (s *session) run(w io.Writer) *Page {
 		switch {
 		case s.conn == nil:
 		case page.err == ErrEnded, page.err == ErrExpired:
-			s.conn.SetWriteDeadline(time.Now().Add(timeout)) // for the end, which fasthttp writes
+			s.conn.SetWriteDeadline(time.Now().Add(6 * timeout)) // for the end, which fasthttp writes as soon as it can
 		default:
 			page.cut() // no end for what is not whole
 			if page.err == ErrSlow {

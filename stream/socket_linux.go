@@ -4,6 +4,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Options of tcp(7) that package syscall does not name.
@@ -24,6 +26,21 @@ func boundUnsent(conn net.Conn, age time.Duration) {
 		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotsentLowat, unsentBytes)
 		syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(min(age, time.Hour).Milliseconds()))
 	})
+}
+
+// takes reports whether the system takes more for conn at once: then a write that
+// does not end waits for this process, not for its browser.
+func takes(conn net.Conn) (writable bool) {
+	raw := descriptor(conn)
+	if raw == nil {
+		return false
+	}
+	raw.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(poll, 0)
+		writable = err == nil && n == 1 && poll[0].Revents == unix.POLLOUT
+	})
+	return writable
 }
 
 // descriptor returns the way to the descriptor of conn, also under TLS, or nil
