@@ -101,7 +101,7 @@ matrix:
 
 figures:
 	cd $(PEERS) && go build -o bin/ ./...
-	go run . bench --duration 1s $(foreach peer,go-sse node $(NCHANS),--entrant $(PEERS)/$(peer).json) >$(PEERS)/bin/figures
+	go run . bench --browser --duration 1s $(foreach peer,go-sse node $(NCHANS),--entrant $(PEERS)/$(peer).json) >$(PEERS)/bin/figures
 	sed -i -e '/<!-- figures -->/,/<!-- .figures -->/{//!d}' bench/README.md
 	(echo '```'; cat $(PEERS)/bin/figures; echo '```') >$(PEERS)/bin/fenced
 	sed -i '/<!-- figures -->/r $(PEERS)/bin/fenced' bench/README.md

@@ -3,7 +3,6 @@ package bench
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"image/color"
 	"math"
 	"slices"
@@ -27,7 +26,7 @@ func (r *Report) plots() (plots []templates.BenchPlot) {
 		}
 	}
 	for _, g := range r.groups() {
-		title := fmt.Sprintf("%s, %s clients", g.Name, thousands(g.clients))
+		title := g.Name + ", " + clients(g.clients)
 		switch {
 		case strings.HasSuffix(g.Name, "-saturated"):
 			add(g.bars("cpu"), "Processor time of an update: "+title)

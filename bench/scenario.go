@@ -86,7 +86,7 @@ var Scenarios = []Scenario{
 		Clients: []int{10}, Quick: []int{10}, Of: Streams,
 		Columns: []string{"updates per second", "pages per second", "cpu", "first byte", "first update", "latency p50", "latency p99", "latency max", "wire", "chunks"}, Compare: "updates per second",
 		run: func(t *trial, ctx context.Context) error { return t.pages(ctx, 0, 0) }},
-	{Name: "browser", Help: "Chromium shows a page to which an update is added 500 times a second. Only with --browser.",
+	{Name: "browser", Help: "Chromium has a page to which an update is added 500 times a second, out of sight, so that only the technique counts. Only with --browser.",
 		Clients: []int{1}, Quick: []int{1}, Of: Shown,
 		Columns: []string{"browser cpu", "browser heap", "browser nodes"}, Compare: "browser cpu",
 		run: (*trial).browse},

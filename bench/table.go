@@ -42,7 +42,14 @@ func (r *Report) method() string {
 }
 
 func (g group) title() string {
-	return fmt.Sprintf("%s, %s clients, %s bytes an update", g.Name, thousands(g.clients), thousands(g.size))
+	return fmt.Sprintf("%s, %s, %s bytes an update", g.Name, clients(g.clients), thousands(g.size))
+}
+
+func clients(n int) string {
+	if n == 1 {
+		return "1 client"
+	}
+	return thousands(n) + " clients"
 }
 
 // columns returns the figures that the group has.

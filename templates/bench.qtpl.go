@@ -57,7 +57,8 @@ type BenchRow struct {
 type BenchPlot struct{ Title, SVG string }
 
 // BenchPage is a page that follows a feed, or brings its updates itself, for a
-// browser that is measured. Each update adds a child to its log.
+// browser that is measured. Each update adds a child to its log, which is hidden:
+// what it costs to show it is the same over all transports.
 type BenchPage struct {
 	Nonce   string
 	Runtime string
@@ -74,9 +75,9 @@ type (
 	}
 )
 
-//line bench.qtpl:57
+//line bench.qtpl:58
 func (p Bench) StreamHTML(qw422016 *qt422016.Writer) {
-//line bench.qtpl:57
+//line bench.qtpl:58
 	qw422016.N().S(`<!doctype html>
 <html lang="en">
 <head>
@@ -85,9 +86,9 @@ func (p Bench) StreamHTML(qw422016 *qt422016.Writer) {
 <title>What push costs · Foreverframe</title>
 <link rel="icon" href="data:,">
 <style>`)
-//line bench.qtpl:64
+//line bench.qtpl:65
 	qw422016.N().Z(Style)
-//line bench.qtpl:64
+//line bench.qtpl:65
 	qw422016.N().S(`
 main { max-width: 76rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; }
@@ -99,349 +100,349 @@ td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
 .plots svg { width: 100%; height: auto; }
 </style>
 `)
-//line bench.qtpl:74
+//line bench.qtpl:75
 	if p.Runtime != "" {
-//line bench.qtpl:74
+//line bench.qtpl:75
 		qw422016.N().S(`<script nonce="`)
-//line bench.qtpl:74
+//line bench.qtpl:75
 		qw422016.E().S(p.Nonce)
-//line bench.qtpl:74
+//line bench.qtpl:75
 		qw422016.N().S(`">`)
-//line bench.qtpl:74
+//line bench.qtpl:75
 		qw422016.N().S(p.Runtime)
-//line bench.qtpl:74
+//line bench.qtpl:75
 		qw422016.N().S(`</script>
 `)
-//line bench.qtpl:75
+//line bench.qtpl:76
 	}
-//line bench.qtpl:75
+//line bench.qtpl:76
 	qw422016.N().S(`</head>
 <body`)
-//line bench.qtpl:76
+//line bench.qtpl:77
 	if p.Feed != "" {
-//line bench.qtpl:76
+//line bench.qtpl:77
 		qw422016.N().S(` data-ff-feed="`)
-//line bench.qtpl:76
+//line bench.qtpl:77
 		qw422016.E().S(p.Feed)
-//line bench.qtpl:76
+//line bench.qtpl:77
 		qw422016.N().S(`"`)
-//line bench.qtpl:76
+//line bench.qtpl:77
 	}
-//line bench.qtpl:76
+//line bench.qtpl:77
 	qw422016.N().S(`>
 <main>
 <h1>What push costs</h1>
 <p class="lead" id="progress">`)
-//line bench.qtpl:79
+//line bench.qtpl:80
 	qw422016.E().S(p.Progress)
-//line bench.qtpl:79
+//line bench.qtpl:80
 	qw422016.N().S(`</p>
 <div id="end">`)
-//line bench.qtpl:80
+//line bench.qtpl:81
 	streamendOf(qw422016, p.Verdict, p.Broken)
-//line bench.qtpl:80
+//line bench.qtpl:81
 	qw422016.N().S(`</div>
 <p class="small">`)
-//line bench.qtpl:81
+//line bench.qtpl:82
 	qw422016.E().S(p.Machine)
-//line bench.qtpl:81
+//line bench.qtpl:82
 	qw422016.N().S(`. `)
-//line bench.qtpl:81
+//line bench.qtpl:82
 	qw422016.E().S(p.Method)
-//line bench.qtpl:81
+//line bench.qtpl:82
 	qw422016.N().S(`</p>
 <div id="plots" class="plots">`)
-//line bench.qtpl:82
+//line bench.qtpl:83
 	p.Plots.StreamHTML(qw422016)
-//line bench.qtpl:82
+//line bench.qtpl:83
 	qw422016.N().S(`</div>
 `)
-//line bench.qtpl:83
+//line bench.qtpl:84
 	for _, g := range p.Groups {
-//line bench.qtpl:83
+//line bench.qtpl:84
 		qw422016.N().S(`<h2>`)
-//line bench.qtpl:83
+//line bench.qtpl:84
 		qw422016.E().S(g.Title)
-//line bench.qtpl:83
+//line bench.qtpl:84
 		qw422016.N().S(`</h2>
 <p class="small">`)
-//line bench.qtpl:84
+//line bench.qtpl:85
 		qw422016.E().S(g.Help)
-//line bench.qtpl:84
+//line bench.qtpl:85
 		qw422016.N().S(`</p>
 <div class="scroll"><table>
 <thead><tr>`)
-//line bench.qtpl:86
+//line bench.qtpl:87
 		for _, name := range g.Head {
-//line bench.qtpl:86
+//line bench.qtpl:87
 			qw422016.N().S(`<th>`)
-//line bench.qtpl:86
+//line bench.qtpl:87
 			qw422016.E().S(name)
-//line bench.qtpl:86
+//line bench.qtpl:87
 			qw422016.N().S(`</th>`)
-//line bench.qtpl:86
+//line bench.qtpl:87
 		}
-//line bench.qtpl:86
+//line bench.qtpl:87
 		qw422016.N().S(`</tr></thead>
 <tbody>
 `)
-//line bench.qtpl:88
+//line bench.qtpl:89
 		for _, row := range g.Rows {
-//line bench.qtpl:88
+//line bench.qtpl:89
 			row.StreamHTML(qw422016)
-//line bench.qtpl:88
+//line bench.qtpl:89
 		}
-//line bench.qtpl:88
+//line bench.qtpl:89
 		qw422016.N().S(`</tbody>
 </table></div>
 `)
-//line bench.qtpl:90
+//line bench.qtpl:91
 	}
-//line bench.qtpl:90
+//line bench.qtpl:91
 	qw422016.N().S(`<h2>The columns</h2>
 <dl>
 `)
-//line bench.qtpl:92
+//line bench.qtpl:93
 	for _, entry := range p.Legend {
-//line bench.qtpl:92
+//line bench.qtpl:93
 		qw422016.N().S(`<dt>`)
-//line bench.qtpl:92
+//line bench.qtpl:93
 		qw422016.E().S(entry[0])
-//line bench.qtpl:92
+//line bench.qtpl:93
 		qw422016.N().S(`</dt><dd>`)
-//line bench.qtpl:92
+//line bench.qtpl:93
 		qw422016.E().S(entry[1])
-//line bench.qtpl:92
+//line bench.qtpl:93
 		qw422016.N().S(`</dd>
 `)
-//line bench.qtpl:93
+//line bench.qtpl:94
 	}
-//line bench.qtpl:93
+//line bench.qtpl:94
 	qw422016.N().S(`</dl>
 </main>
 </body>
 </html>
 `)
-//line bench.qtpl:97
+//line bench.qtpl:98
 }
 
-//line bench.qtpl:97
+//line bench.qtpl:98
 func (p Bench) WriteHTML(qq422016 qtio422016.Writer) {
-//line bench.qtpl:97
+//line bench.qtpl:98
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:97
+//line bench.qtpl:98
 	p.StreamHTML(qw422016)
-//line bench.qtpl:97
+//line bench.qtpl:98
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:97
+//line bench.qtpl:98
 }
 
-//line bench.qtpl:97
+//line bench.qtpl:98
 func (p Bench) HTML() string {
-//line bench.qtpl:97
+//line bench.qtpl:98
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:97
+//line bench.qtpl:98
 	p.WriteHTML(qb422016)
-//line bench.qtpl:97
+//line bench.qtpl:98
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:97
+//line bench.qtpl:98
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:97
+//line bench.qtpl:98
 	return qs422016
-//line bench.qtpl:97
+//line bench.qtpl:98
 }
 
-//line bench.qtpl:99
+//line bench.qtpl:100
 func (r BenchRow) StreamHTML(qw422016 *qt422016.Writer) {
-//line bench.qtpl:99
+//line bench.qtpl:100
 	qw422016.N().S(`<tr id="`)
-//line bench.qtpl:99
+//line bench.qtpl:100
 	qw422016.E().S(r.ID)
-//line bench.qtpl:99
+//line bench.qtpl:100
 	qw422016.N().S(`"`)
-//line bench.qtpl:99
+//line bench.qtpl:100
 	if r.Broken {
-//line bench.qtpl:99
+//line bench.qtpl:100
 		qw422016.N().S(` class="broken"`)
-//line bench.qtpl:99
+//line bench.qtpl:100
 	}
-//line bench.qtpl:99
+//line bench.qtpl:100
 	qw422016.N().S(`>`)
-//line bench.qtpl:99
+//line bench.qtpl:100
 	for _, cell := range r.Cells {
-//line bench.qtpl:99
+//line bench.qtpl:100
 		qw422016.N().S(`<td>`)
-//line bench.qtpl:99
+//line bench.qtpl:100
 		qw422016.E().S(cell)
-//line bench.qtpl:99
+//line bench.qtpl:100
 		qw422016.N().S(`</td>`)
-//line bench.qtpl:99
+//line bench.qtpl:100
 	}
-//line bench.qtpl:99
+//line bench.qtpl:100
 	qw422016.N().S(`</tr>
 `)
-//line bench.qtpl:100
+//line bench.qtpl:101
 }
 
-//line bench.qtpl:100
+//line bench.qtpl:101
 func (r BenchRow) WriteHTML(qq422016 qtio422016.Writer) {
-//line bench.qtpl:100
+//line bench.qtpl:101
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:100
+//line bench.qtpl:101
 	r.StreamHTML(qw422016)
-//line bench.qtpl:100
+//line bench.qtpl:101
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:100
+//line bench.qtpl:101
 }
 
-//line bench.qtpl:100
+//line bench.qtpl:101
 func (r BenchRow) HTML() string {
-//line bench.qtpl:100
+//line bench.qtpl:101
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:100
+//line bench.qtpl:101
 	r.WriteHTML(qb422016)
-//line bench.qtpl:100
+//line bench.qtpl:101
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:100
+//line bench.qtpl:101
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:100
+//line bench.qtpl:101
 	return qs422016
-//line bench.qtpl:100
+//line bench.qtpl:101
 }
 
-//line bench.qtpl:102
+//line bench.qtpl:103
 func (p BenchPlots) StreamHTML(qw422016 *qt422016.Writer) {
-//line bench.qtpl:102
+//line bench.qtpl:103
 	for _, plot := range p {
-//line bench.qtpl:102
+//line bench.qtpl:103
 		qw422016.N().S(`<figure><figcaption>`)
-//line bench.qtpl:102
+//line bench.qtpl:103
 		qw422016.E().S(plot.Title)
-//line bench.qtpl:102
+//line bench.qtpl:103
 		qw422016.N().S(`</figcaption>`)
-//line bench.qtpl:102
+//line bench.qtpl:103
 		qw422016.N().S(plot.SVG)
-//line bench.qtpl:102
+//line bench.qtpl:103
 		qw422016.N().S(`</figure>
 `)
-//line bench.qtpl:103
+//line bench.qtpl:104
 	}
-//line bench.qtpl:103
+//line bench.qtpl:104
 }
 
-//line bench.qtpl:103
+//line bench.qtpl:104
 func (p BenchPlots) WriteHTML(qq422016 qtio422016.Writer) {
-//line bench.qtpl:103
+//line bench.qtpl:104
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:103
+//line bench.qtpl:104
 	p.StreamHTML(qw422016)
-//line bench.qtpl:103
+//line bench.qtpl:104
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:103
+//line bench.qtpl:104
 }
 
-//line bench.qtpl:103
+//line bench.qtpl:104
 func (p BenchPlots) HTML() string {
-//line bench.qtpl:103
+//line bench.qtpl:104
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:103
+//line bench.qtpl:104
 	p.WriteHTML(qb422016)
-//line bench.qtpl:103
+//line bench.qtpl:104
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:103
+//line bench.qtpl:104
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:103
+//line bench.qtpl:104
 	return qs422016
-//line bench.qtpl:103
+//line bench.qtpl:104
 }
 
-//line bench.qtpl:105
+//line bench.qtpl:106
 func (e BenchEnd) StreamHTML(qw422016 *qt422016.Writer) {
-//line bench.qtpl:105
+//line bench.qtpl:106
 	streamendOf(qw422016, e.Verdict, e.Broken)
-//line bench.qtpl:105
+//line bench.qtpl:106
 }
 
-//line bench.qtpl:105
+//line bench.qtpl:106
 func (e BenchEnd) WriteHTML(qq422016 qtio422016.Writer) {
-//line bench.qtpl:105
+//line bench.qtpl:106
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:105
+//line bench.qtpl:106
 	e.StreamHTML(qw422016)
-//line bench.qtpl:105
+//line bench.qtpl:106
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:105
+//line bench.qtpl:106
 }
 
-//line bench.qtpl:105
+//line bench.qtpl:106
 func (e BenchEnd) HTML() string {
-//line bench.qtpl:105
+//line bench.qtpl:106
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:105
+//line bench.qtpl:106
 	e.WriteHTML(qb422016)
-//line bench.qtpl:105
+//line bench.qtpl:106
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:105
+//line bench.qtpl:106
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:105
+//line bench.qtpl:106
 	return qs422016
-//line bench.qtpl:105
+//line bench.qtpl:106
 }
 
-//line bench.qtpl:107
+//line bench.qtpl:108
 func streamendOf(qw422016 *qt422016.Writer, verdict string, broken []string) {
-//line bench.qtpl:107
+//line bench.qtpl:108
 	if verdict != "" {
-//line bench.qtpl:107
+//line bench.qtpl:108
 		qw422016.N().S(`<p class="card">`)
-//line bench.qtpl:107
+//line bench.qtpl:108
 		qw422016.E().S(verdict)
-//line bench.qtpl:107
+//line bench.qtpl:108
 		qw422016.N().S(`</p>`)
-//line bench.qtpl:107
+//line bench.qtpl:108
 	}
-//line bench.qtpl:107
+//line bench.qtpl:108
 	for _, text := range broken {
-//line bench.qtpl:107
+//line bench.qtpl:108
 		qw422016.N().S(`<p class="card broken"><strong>`)
-//line bench.qtpl:107
+//line bench.qtpl:108
 		qw422016.E().S(text)
-//line bench.qtpl:107
+//line bench.qtpl:108
 		qw422016.N().S(`</strong></p>`)
-//line bench.qtpl:107
+//line bench.qtpl:108
 	}
-//line bench.qtpl:107
+//line bench.qtpl:108
 }
 
-//line bench.qtpl:107
+//line bench.qtpl:108
 func writeendOf(qq422016 qtio422016.Writer, verdict string, broken []string) {
-//line bench.qtpl:107
+//line bench.qtpl:108
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:107
+//line bench.qtpl:108
 	streamendOf(qw422016, verdict, broken)
-//line bench.qtpl:107
+//line bench.qtpl:108
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:107
+//line bench.qtpl:108
 }
 
-//line bench.qtpl:107
+//line bench.qtpl:108
 func endOf(verdict string, broken []string) string {
-//line bench.qtpl:107
+//line bench.qtpl:108
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:107
+//line bench.qtpl:108
 	writeendOf(qb422016, verdict, broken)
-//line bench.qtpl:107
+//line bench.qtpl:108
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:107
+//line bench.qtpl:108
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:107
+//line bench.qtpl:108
 	return qs422016
-//line bench.qtpl:107
+//line bench.qtpl:108
 }
 
-//line bench.qtpl:109
+//line bench.qtpl:110
 func (p BenchPage) StreamHTML(qw422016 *qt422016.Writer) {
-//line bench.qtpl:109
+//line bench.qtpl:110
 	qw422016.N().S(`<!doctype html>
 <html lang="en">
 <head>
@@ -449,61 +450,61 @@ func (p BenchPage) StreamHTML(qw422016 *qt422016.Writer) {
 <title>A page that is measured</title>
 <link rel="icon" href="data:,">
 <script nonce="`)
-//line bench.qtpl:115
+//line bench.qtpl:116
 	qw422016.E().S(p.Nonce)
-//line bench.qtpl:115
+//line bench.qtpl:116
 	qw422016.N().S(`">`)
-//line bench.qtpl:115
+//line bench.qtpl:116
 	qw422016.N().S(p.Runtime)
-//line bench.qtpl:115
+//line bench.qtpl:116
 	qw422016.N().S(`</script>
 </head>
 <body`)
-//line bench.qtpl:117
+//line bench.qtpl:118
 	if p.Feed != "" {
-//line bench.qtpl:117
+//line bench.qtpl:118
 		qw422016.N().S(` data-ff-feed="`)
-//line bench.qtpl:117
+//line bench.qtpl:118
 		qw422016.E().S(p.Feed)
-//line bench.qtpl:117
+//line bench.qtpl:118
 		qw422016.N().S(`" data-ff-transports="`)
-//line bench.qtpl:117
+//line bench.qtpl:118
 		qw422016.E().S(p.Road)
-//line bench.qtpl:117
+//line bench.qtpl:118
 		qw422016.N().S(`"`)
-//line bench.qtpl:117
+//line bench.qtpl:118
 	}
-//line bench.qtpl:117
+//line bench.qtpl:118
 	qw422016.N().S(`>
-<div id="log"></div>
+<div id="log" hidden></div>
 </body>
 </html>
 `)
-//line bench.qtpl:121
+//line bench.qtpl:122
 }
 
-//line bench.qtpl:121
+//line bench.qtpl:122
 func (p BenchPage) WriteHTML(qq422016 qtio422016.Writer) {
-//line bench.qtpl:121
+//line bench.qtpl:122
 	qw422016 := qt422016.AcquireWriter(qq422016)
-//line bench.qtpl:121
+//line bench.qtpl:122
 	p.StreamHTML(qw422016)
-//line bench.qtpl:121
+//line bench.qtpl:122
 	qt422016.ReleaseWriter(qw422016)
-//line bench.qtpl:121
+//line bench.qtpl:122
 }
 
-//line bench.qtpl:121
+//line bench.qtpl:122
 func (p BenchPage) HTML() string {
-//line bench.qtpl:121
+//line bench.qtpl:122
 	qb422016 := qt422016.AcquireByteBuffer()
-//line bench.qtpl:121
+//line bench.qtpl:122
 	p.WriteHTML(qb422016)
-//line bench.qtpl:121
+//line bench.qtpl:122
 	qs422016 := string(qb422016.B)
-//line bench.qtpl:121
+//line bench.qtpl:122
 	qt422016.ReleaseByteBuffer(qb422016)
-//line bench.qtpl:121
+//line bench.qtpl:122
 	return qs422016
-//line bench.qtpl:121
+//line bench.qtpl:122
 }
