@@ -36,7 +36,7 @@ func (s *Site) job(req *fasthttp.RequestCtx, page templates.Page) {
 		fallback.ServePage(req, shell, nil)
 		return
 	}
-	fallback.Serve(req, stream.Response{Shell: shell, Source: work(uint64(n), size, delay)})
+	fallback.Serve(req, stream.Response{Shell: shell, Source: work(uint64(n), size, delay), Compress: true})
 }
 
 // work returns a Source of n updates of size bytes, delay apart. Update i, from

@@ -81,7 +81,7 @@ func TestAThousandJobsAtOnceAreWholeAndInOrder(t *testing.T) {
 			},
 		}.Serve(req)
 	})
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: pages}}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: pages, DisableCompression: true}}
 	get := func(path string) (string, error) {
 		answer, err := client.Get(address + path)
 		if err != nil {

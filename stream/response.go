@@ -48,6 +48,11 @@ type Response struct {
 	// Wait makes the response one batch, the first that leaves, or an empty one
 	// if there is none in so long. Zero means a stream. Long polling is its use.
 	Wait time.Duration
+	// Compress lets the body be compressed for a client that accepts gzip. Every
+	// write is complete for its reader. It takes 200 KB while the stream is open,
+	// so it is for pages that end; and a page that shows a secret beside what a
+	// stranger has chosen gives the secret's text away by its length.
+	Compress bool
 	// MaxSlots is the number of slots that the page may wait for at once. Zero
 	// means 1,000, less than zero any number.
 	MaxSlots int
@@ -109,6 +114,7 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	header := &req.Response.Header
 	r.Transport.Header(header)
 	streamHeaders(header)
+	s.gzip = r.compresses(req)
 	if composer, ok := r.Transport.(Composer); ok {
 		s.document = composer.Compose()
 		s.serveDocument(req)
@@ -183,6 +189,7 @@ type session struct {
 	expires  time.Time // zero means never
 	document Document  // nil unless the transport is a Composer
 	member   *member   // nil if the server has no Streams
+	gzip     bool      // the body is compressed
 }
 
 // Close lifts the deadline that run has left for the end of the response.
@@ -265,6 +272,9 @@ func (s *session) run(w io.Writer) *Page {
 		log:         s.logger(),
 		path:        s.path,
 	}
+	if s.gzip {
+		page.out = newCompressor(w)
+	}
 	page.idle.L = &page.mu
 	s.member.run(cancel)
 	if s.conn != nil {
@@ -276,16 +286,7 @@ func (s *session) run(w io.Writer) *Page {
 	defer func() {
 		page.close()
 		s.ended(page, cause)
-		switch {
-		case s.conn == nil:
-		case page.err == ErrEnded, page.err == ErrExpired:
-			s.conn.SetWriteDeadline(time.Now().Add(6 * timeout)) // for the end, which fasthttp writes as soon as it can
-		default:
-			page.cut() // no end for what is not whole
-			if page.err == ErrSlow {
-				reset(s.conn)
-			}
-		}
+		s.leave(page, timeout)
 	}()
 	page.start(timeout, orDefault(s.Heartbeat, defaultHeartbeat))
 	if !s.expires.IsZero() {
@@ -298,6 +299,24 @@ func (s *session) run(w io.Writer) *Page {
 	cause = causeOf(ctx, err)
 	s.finish(ctx, page, err)
 	return page
+}
+
+// leave prepares the connection for what fasthttp writes behind page.
+func (s *session) leave(page *Page, timeout time.Duration) {
+	whole := page.err == ErrEnded || page.err == ErrExpired
+	switch {
+	case s.conn == nil:
+	case whole:
+		s.conn.SetWriteDeadline(time.Now().Add(6 * timeout)) // it is written as soon as the process can
+	default:
+		page.cut() // no end for what is not whole
+		if page.err == ErrSlow {
+			reset(s.conn)
+		}
+	}
+	if c, ok := page.out.(*compressor); ok {
+		c.end(whole)
+	}
 }
 
 // play sends all that the response has to say.
