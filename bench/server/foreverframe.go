@@ -51,7 +51,8 @@ func serveJob(req *fasthttp.RequestCtx) {
 	query, _ := url.ParseQuery(string(req.QueryArgs().QueryString()))
 	j := readJob(query)
 	fallback.Serve(req, stream.Response{
-		Shell: j.view(stream.Nonce(req)),
+		Compress: true,
+		Shell:    j.view(stream.Nonce(req)),
 		Source: func(ctx context.Context, page *stream.Page) error {
 			for i := page.LastEventID + 1; i <= j.n && ctx.Err() == nil; i++ {
 				if err := page.SendEvents(j.event(i)); err != nil {
