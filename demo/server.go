@@ -46,7 +46,7 @@ func (s *Site) Server() *fasthttp.Server {
 		ErrorHandler:       s.badRequest,
 		HeaderReceived:     s.limits,
 		MaxRequestBodySize: maxStranger,
-		ReadBufferSize:     maxHead,
+		ReadBufferSize:     s.maxHead(),
 		ReadTimeout:        s.readTimeout(),
 		WriteTimeout:       writeTimeout,
 		IdleTimeout:        cmp.Or(s.IdleTimeout, defaultIdleTimeout),
@@ -56,6 +56,8 @@ func (s *Site) Server() *fasthttp.Server {
 }
 
 func (s *Site) maxBody() int { return cmp.Or(s.MaxBody, maxBody) }
+
+func (s *Site) maxHead() int { return cmp.Or(s.MaxHead, maxHead) }
 
 func (s *Site) readTimeout() time.Duration { return cmp.Or(s.ReadTimeout, defaultReadTimeout) }
 
@@ -114,7 +116,7 @@ func (s *Site) badRequest(req *fasthttp.RequestCtx, err error) {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		stream.Refuse(req, fasthttp.StatusRequestEntityTooLarge, fmt.Sprintf("the body is too large: send at most %d bytes, or %d with the header Authorization", maxStranger, s.maxBody()))
 	case errors.As(err, new(*fasthttp.ErrSmallBuffer)):
-		stream.Refuse(req, fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request line and the headers are too large: send at most %d bytes", maxHead))
+		stream.Refuse(req, fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request line and the headers are too large: send at most %d bytes", s.maxHead()))
 	case errors.As(err, &late) && late.Timeout():
 		stream.Refuse(req, fasthttp.StatusRequestTimeout, fmt.Sprintf("the request did not come in time: send all of it within %v", s.readTimeout()))
 	default:

@@ -46,6 +46,12 @@ type Site struct {
 	// MaxBody is the size in bytes of the largest body of a publication. Zero
 	// means 1 MB.
 	MaxBody int
+	// MaxUpdate is the size in bytes of the largest update that is published.
+	// Zero means 256 KB.
+	MaxUpdate int
+	// MaxHead is the size in bytes of the largest request line with its headers.
+	// Zero means 16 KB.
+	MaxHead int
 	// ReadTimeout is how long a client may take to send a request, from its
 	// first byte on, or from the start of the connection. Zero means 30 s.
 	ReadTimeout time.Duration
@@ -134,7 +140,7 @@ func (s *Site) Handler() fasthttp.RequestHandler {
 }
 
 func (s *Site) publisher() *stream.Publisher {
-	p := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys, KeyFile: s.KeyFile, MaxBody: s.maxBody(), Rate: s.Rate, Burst: s.Burst}
+	p := &stream.Publisher{Hub: &s.Hub, Keys: s.Keys, KeyFile: s.KeyFile, MaxBody: s.maxBody(), MaxUpdate: s.MaxUpdate, Rate: s.Rate, Burst: s.Burst}
 	if s.Tokens != nil {
 		p.Authorize = s.Tokens.Publish
 	}

@@ -54,6 +54,8 @@ type Command struct {
 	TLSKey     string        `name:"tls-key" help:"File with the certificate's key." env:"FOREVERFRAME_TLS_KEY"`
 
 	MaxBody     int           `help:"Bytes of the largest body that is published." default:"1048576" env:"FOREVERFRAME_MAX_BODY"`
+	MaxUpdate   int           `help:"Bytes of the largest update that is published." default:"262144" env:"FOREVERFRAME_MAX_UPDATE"`
+	MaxHeader   int           `help:"Bytes of the largest request line with its headers." default:"16384" env:"FOREVERFRAME_MAX_HEADER"`
 	ReadTimeout time.Duration `help:"Longest time that a client may take to send a request." default:"30s" env:"FOREVERFRAME_READ_TIMEOUT"`
 	IdleTimeout time.Duration `help:"Longest time that a connection is kept between requests; a proxy in front must let go sooner." default:"2m" env:"FOREVERFRAME_IDLE_TIMEOUT"`
 
@@ -152,6 +154,8 @@ func (c *Command) site() (*demo.Site, error) {
 		Origins: origins,
 
 		MaxBody:     c.MaxBody,
+		MaxUpdate:   c.MaxUpdate,
+		MaxHead:     c.MaxHeader,
 		ReadTimeout: c.ReadTimeout,
 		IdleTimeout: c.IdleTimeout,
 	}, nil

@@ -119,6 +119,35 @@ func TestASecondSignalEndsTheProcessAtOnce(t *testing.T) {
 	}
 }
 
+func TestSizesAreBoundedByFlags(t *testing.T) {
+	s := newServer(t, "--max-body", "100", "--max-update", "20", "--max-header", "1024")
+	for _, test := range []struct {
+		header, body string
+		status       int
+	}{
+		{"", "short", http.StatusCreated},
+		{"", strings.Repeat("x", 21), http.StatusRequestEntityTooLarge},
+		{"", strings.Repeat("x", 101), http.StatusRequestEntityTooLarge},
+		{strings.Repeat("x", 1024), "short", http.StatusRequestHeaderFieldsTooLarge},
+	} {
+		req, err := http.NewRequest("POST", s.url("/feeds/log"), strings.NewReader(test.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer key")
+		req.Header.Set("Content-Type", "text/plain")
+		req.Header.Set("X-Header", test.header)
+		answer, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != test.status {
+			t.Errorf("%d bytes and a header of %d get %s, not %d", len(test.body), len(test.header), answer.Status, test.status)
+		}
+	}
+}
+
 func TestStreamsAreBoundedByFlags(t *testing.T) {
 	s := newServer(t, "--max-streams", "2")
 	s.open("/feeds/log", "text/event-stream")
