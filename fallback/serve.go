@@ -157,6 +157,10 @@ func ServeFeed(req *fasthttp.RequestCtx, feed stream.Feed) {
 		stream.Refuse(req, fasthttp.StatusTooManyRequests, err.Error())
 		req.Response.Header.Set(fasthttp.HeaderRetryAfter, "60")
 		return
+	case errors.Is(err, stream.ErrBroker):
+		stream.Refuse(req, fasthttp.StatusServiceUnavailable, err.Error())
+		req.Response.Header.Set(fasthttp.HeaderRetryAfter, "5")
+		return
 	case err != nil:
 		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
 		return

@@ -23,7 +23,7 @@ type Feed struct {
 }
 
 // Err returns nil, or why the feed cannot be followed: an error that wraps
-// ErrTopic or ErrTopics.
+// ErrTopic, ErrTopics or ErrBroker.
 func (f Feed) Err() error { return f.err }
 
 // Follow is a Source: it sends page the events that follow its LastEventID, or
@@ -76,6 +76,9 @@ func (f Feed) sendKept(page *Page, after uint64) error {
 
 // kept returns the events after an id that there are by now.
 func (f Feed) kept(after uint64) ([]Event, error) {
+	if err := f.hub.await(f.Topics); err != nil {
+		return nil, err
+	}
 	reader, err := f.hub.follow(after, f.Topics)
 	if err != nil {
 		return nil, err

@@ -4,23 +4,26 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync/atomic"
 )
 
 // A follower reads the logs of some topics, as one, from a place on. It belongs
 // to one goroutine.
 type follower struct {
-	newest *atomic.Uint64 // the newest id of the hub
-	logs   []*log
-	place  uint64        // all up to this id has been read; 0 is before all that is kept
-	wake   chan struct{} // has a token if a log may have changed
-	begun  bool          // next has been called
+	logs    []*log
+	place   uint64        // all up to this id has been read; 0 is before all that is kept
+	wake    chan struct{} // has a token if a log may have changed
+	begun   bool          // next has been called
+	carrier *carrier      // nil without a broker
+	asked   uint64        // when the broker was asked for the place; 0 if it was not
 }
 
 // follow returns a follower of topics at place. No topic is dropped until it
 // leaves.
 func (h *Hub) follow(place uint64, topics []string) (*follower, error) {
-	f := &follower{newest: &h.newest, place: place, wake: make(chan struct{}, 1)}
+	f := &follower{place: place, wake: make(chan struct{}, 1)}
+	if h.Broker != nil {
+		f.carrier = &h.carrier
+	}
 	for _, topic := range unique(topics) {
 		if err := h.with(topic, f.join); err != nil {
 			f.leave()
@@ -84,9 +87,14 @@ func (f *follower) count(events []Event, err error) {
 // id up to which it reads is taken first, and every id is given under the lock
 // of its log.
 func (f *follower) read() (events []Event, err error) {
-	newest, ended, merged := f.newest.Load(), true, false
-	if f.place > newest {
+	future := f.future()
+	newest, ended, merged := f.complete(), true, false
+	switch {
+	case f.place <= newest:
+	case future:
 		return nil, ErrGap
+	default:
+		return nil, nil
 	}
 	for _, l := range f.logs {
 		more, over, err := l.between(f.place, newest)
@@ -114,4 +122,53 @@ func (f *follower) read() (events []Event, err error) {
 	}
 	f.place = newest
 	return events, nil
+}
+
+// complete returns the id up to which all the logs have all.
+func (f *follower) complete() uint64 {
+	if len(f.logs) == 0 {
+		return f.place
+	}
+	least, most := f.logs[0].newest.Load(), uint64(0)
+	for _, l := range f.logs {
+		newest := l.newest.Load()
+		least, most = min(least, newest), max(most, newest)
+	}
+	if f.carrier != nil && least > 0 && least < most {
+		f.carrier.want(f.behind(most), most)
+	}
+	return least
+}
+
+// behind returns the logs that may not have all up to id.
+func (f *follower) behind(id uint64) (logs []*log) {
+	for _, l := range f.logs {
+		if l.newest.Load() < id {
+			logs = append(logs, l)
+		}
+	}
+	return logs
+}
+
+// future reports whether f's place, if it is behind what the logs have, is behind
+// all that there is. A broker has to be asked for that: until it has answered,
+// the place may be one that another process has seen first.
+func (f *follower) future() bool {
+	if f.carrier == nil {
+		return true
+	}
+	for _, l := range f.logs {
+		if l.newest.Load() == 0 {
+			return false
+		}
+	}
+	switch logs := f.behind(f.place); {
+	case len(logs) == 0:
+		f.asked = 0
+	case f.asked == 0:
+		f.asked = f.carrier.want(logs, f.place)
+	default:
+		return f.carrier.answered(f.asked)
+	}
+	return false
 }

@@ -49,10 +49,17 @@ type Hub struct {
 	// means no topic. It is called when a topic is made, and must not use the
 	// hub.
 	Latest func(topic string) bool
+	// Broker carries the events between this hub and those of other processes,
+	// and numbers and keeps them; Run has to run then. A topic is here only while
+	// somebody uses it, and for at most a minute after that. A hub that has ended
+	// a topic, or that has followers of it, knows of its end; what another one
+	// publishes after it begins the topic anew. Nil means that the hub is alone.
+	Broker Broker
 
-	newest    atomic.Uint64 // the newest id; the hub's birth if there was none
+	newest    atomic.Uint64 // the newest id; the hub's birth if there was none; idle with a broker
 	sweepAt   atomic.Int64  // when to look for idle topics, in microseconds since 1970
 	committer *committer    // nil without a store
+	carrier   carrier       // idle without a broker
 	receipts  receipts
 
 	mu     sync.RWMutex // guards the rest
@@ -79,8 +86,9 @@ var (
 	ErrBatch = errors.New("a topic cannot keep so many updates at once: publish fewer together")
 )
 
-// Publish adds u to topic and returns its id. It waits for nobody but a store.
-// The error wraps ErrTopic, ErrTopics, ErrUpdate, ErrTopicEnded or ErrStore.
+// Publish adds u to topic and returns its id. It waits for nobody but a store or
+// a broker, for the latter at most five seconds. The error wraps ErrTopic,
+// ErrTopics, ErrUpdate, ErrTopicEnded, ErrStore or ErrBroker.
 func (h *Hub) Publish(topic string, u Update) (id uint64, err error) {
 	if err = u.Check(); err == nil {
 		id, err = h.append(topic, []Update{u.valid()}, nil)
@@ -92,8 +100,8 @@ func (h *Hub) Publish(topic string, u Update) (id uint64, err error) {
 }
 
 // PublishAll adds updates to topic, all of them or none, and returns their ids.
-// No other event of the topic comes between them. It waits for nobody but a
-// store. The error wraps one of Publish's or ErrBatch.
+// No other event of the topic comes between them. It waits as Publish does. The
+// error wraps one of Publish's or ErrBatch.
 func (h *Hub) PublishAll(topic string, updates ...Update) (ids []uint64, err error) {
 	return h.publish(topic, updates, nil)
 }
@@ -118,6 +126,9 @@ func (h *Hub) publish(topic string, updates []Update, r *Receipt) (ids []uint64,
 func (h *Hub) append(topic string, updates []Update, r *Receipt) (last uint64, err error) {
 	if len(updates) > 1 && !h.retention().holds(updates) {
 		return 0, ErrBatch
+	}
+	if h.Broker != nil && len(updates) > 0 {
+		return h.send(topic, updates, r)
 	}
 	at := now()
 	if h.committer != nil && len(updates) > 0 {
@@ -150,8 +161,8 @@ func (h *Hub) keep(w *write) (id uint64, err error) {
 }
 
 // End ends topic: those who follow it are told that it is done, and so is
-// whoever asks for it before it is dropped. It waits for nobody but a store. The
-// error wraps ErrTopic, ErrTopics or ErrStore.
+// whoever asks for it before it is dropped. It waits as Publish does. The error
+// wraps ErrTopic, ErrTopics, ErrStore or ErrBroker.
 func (h *Hub) End(topic string) error {
 	if err := h.end(topic); err != nil {
 		return fmt.Errorf("end %q: %w", topic, err)
@@ -160,6 +171,9 @@ func (h *Hub) End(topic string) error {
 }
 
 func (h *Hub) end(topic string) error {
+	if h.Broker != nil {
+		return h.sendEnd(topic)
+	}
 	if h.committer == nil {
 		return h.with(topic, (*log).end)
 	}
@@ -170,9 +184,10 @@ func (h *Hub) end(topic string) error {
 }
 
 // Has reports whether topic exists: whether it has been published to or a Feed
-// of it has been made, and it has not been dropped since.
+// of it has been made, and it has not been dropped since. It may wait for a
+// broker, at most five seconds.
 func (h *Hub) Has(topic string) bool {
-	return h.find(topic, func(*log) {})
+	return h.find(topic, func(*log) {}) || h.Broker != nil && h.hasFar(topic)
 }
 
 // Subscribe returns the events of topics that follow the id after, in the order
@@ -209,16 +224,20 @@ func (h *Hub) Subscribe(ctx context.Context, after uint64, topics ...string) ite
 
 // Feed returns topics as they stand now: what follows this moment, for a page
 // that is about to be rendered. The topics exist from now on, so ask Has before
-// you pass a stranger's name. A Feed that the hub cannot make says so in Err; a
-// Feed of no topics has ended.
+// you pass a stranger's name. It may wait for a broker, at most five seconds. A
+// Feed that the hub cannot make says so in Err; a Feed of no topics has ended.
 func (h *Hub) Feed(topics ...string) Feed {
 	f := Feed{Topics: topics, hub: h}
+	err := h.await(topics)
 	for _, topic := range topics {
-		err := h.with(topic, func(l *log) { f.After = max(f.After, l.visit()) })
+		if err == nil {
+			err = h.with(topic, func(l *log) { f.After = max(f.After, l.visit()) })
+		}
 		if err != nil {
 			return Feed{Topics: topics, hub: h, err: fmt.Errorf("feed %q: %w", topic, err)}
 		}
 	}
+	f.After = h.certain(topics, f.After)
 	h.sweep(now())
 	return f
 }

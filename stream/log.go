@@ -17,11 +17,13 @@ var ErrGap = errors.New("events are missing")
 // the id of the last event that it has seen. The ids of all logs of a hub come
 // from one counter, each under its log's lock, so they grow, with holes for the
 // events of other topics; and whoever reads the counter and then takes the lock
-// finds every event up to what it has read.
+// finds every event up to what it has read. With a broker, which numbers the
+// events, each log has a counter of its own, and the same holds for it.
 type log struct {
+	topic     string
 	retention retention
 	latest    bool           // who is behind gets the newest only
-	newest    *atomic.Uint64 // the newest id of the hub
+	newest    *atomic.Uint64 // the newest id of the hub; with a broker, up to where the log has all, zero at first
 
 	mu        sync.Mutex // guards the rest
 	events    []Event    // oldest first; what has been handed out is never changed
@@ -34,6 +36,8 @@ type log struct {
 	followers []chan<- struct{} // each has room for one token, which tells of a change
 	pending   int               // publications that are on their way to a store
 	released  uint64            // up to here a store has been told to forget
+	dropped   bool              // the hub has it no more
+	stop      func()            // ends the following of a broker; nil if it has not begun
 
 	// The rest belongs to the group of a committer whose turn it is.
 	record uint64 // the newest record in the store, or where the topic began
@@ -68,15 +72,24 @@ func (l *log) append(at int64, updates []Update) (last uint64, err error) {
 // add adds updates, of which the last has the id last, and forgets what is too
 // much by then.
 func (l *log) add(last uint64, at int64, updates []Update) {
+	if n := len(l.times); n > 0 {
+		at = max(at, l.times[n-1])
+	}
 	id := last - uint64(len(updates))
 	for _, u := range updates {
 		id++
 		l.events = append(l.events, Event{ID: id, Update: u})
-		l.times = append(l.times, l.used)
+		l.times = append(l.times, at)
 		l.bytes += size(u)
 	}
 	l.forgetMore()
 	l.forgetOld(at)
+}
+
+// take adds what has been kept elsewhere.
+func (l *log) take(r Record) {
+	l.add(r.ID, r.At, r.Updates)
+	l.ended = len(r.Updates) == 0
 }
 
 // pin keeps the log from being dropped until what is pending is shown or unpin.

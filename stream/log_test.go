@@ -48,7 +48,7 @@ func wantAfter(t *testing.T, l *log, id uint64, want ...uint64) {
 
 func wantGap(t *testing.T, l *log, id uint64) {
 	t.Helper()
-	f := follower{newest: l.newest, logs: []*log{l}, place: id}
+	f := follower{logs: []*log{l}, place: id}
 	if events, err := f.read(); !errors.Is(err, ErrGap) || events != nil {
 		t.Errorf("after %d: %v, %v; want ErrGap alone", id, events, err)
 	}

@@ -77,7 +77,7 @@ const (
 //
 // Whatever else is wrong gets a 4xx that says why: 413 what is too large, 410 a
 // topic that has ended, 429 with Retry-After what comes too fast; and 503 with
-// Retry-After what the hub's store cannot keep.
+// Retry-After what the hub's store cannot keep or its broker does not take.
 func (p *Publisher) Publish(req *fasthttp.RequestCtx, topic string) {
 	defer countPublish(req)
 	key, ok := p.sender(req, topic)
@@ -128,7 +128,7 @@ func appendAnswer(b []byte, ids []uint64, batch bool) []byte {
 }
 
 // End answers a DELETE: it ends topic and answers 204, or 503 with Retry-After
-// if the hub's store cannot keep that.
+// if the hub's store cannot keep that or its broker does not take it.
 func (p *Publisher) End(req *fasthttp.RequestCtx, topic string) {
 	defer countPublish(req)
 	_, ok := p.sender(req, topic)
@@ -158,8 +158,8 @@ func refused(status int, format string, args ...any) error {
 
 func (r *refusal) Error() string { return "publish: " + r.reason }
 
-// When to come back to a hub that has too many topics, and to one whose store
-// fails.
+// When to come back to a hub that has too many topics, and to one whose store or
+// broker fails.
 const (
 	topicsWait = time.Minute
 	storeWait  = 5 * time.Second
@@ -176,7 +176,9 @@ func refuse(req *fasthttp.RequestCtx, err error) {
 		r.status = fasthttp.StatusRequestEntityTooLarge
 	case errors.Is(err, ErrTopics):
 		r.status, r.wait = fasthttp.StatusTooManyRequests, topicsWait
-	case errors.Is(err, ErrStore):
+	case errors.Is(err, ErrKey):
+		r.status = fasthttp.StatusUnprocessableEntity
+	case errors.Is(err, ErrStore), errors.Is(err, ErrBroker):
 		r.status, r.wait = fasthttp.StatusServiceUnavailable, storeWait
 	}
 	Refuse(req, r.status, err.Error())

@@ -49,9 +49,8 @@ func (h *Hub) restore(r Record, at int64) {
 		l.floor, l.used = r.After, 0
 	}
 	l.use(r.At)
-	l.add(r.ID, r.At, r.Updates)
-	l.record, l.ended = r.ID, len(r.Updates) == 0
-	l.ending = l.ended
+	l.take(r)
+	l.record, l.ending = r.ID, l.ended
 }
 
 // trim forgets what is too old at the time at, and makes every place before gap

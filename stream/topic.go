@@ -3,6 +3,8 @@ package stream
 import (
 	"errors"
 	"log/slog"
+	"sync/atomic"
+	"time"
 )
 
 // This file is which topics a hub has: how their names look, how they are made,
@@ -71,6 +73,7 @@ func (h *Hub) add(topic string) *log {
 		h.register()
 	}
 	l := &log{
+		topic:     topic,
 		retention: h.retention(),
 		latest:    h.isLatest(topic),
 		newest:    &h.newest,
@@ -79,6 +82,10 @@ func (h *Hub) add(topic string) *log {
 		used:      at,
 	}
 	h.topics[topic] = l
+	if h.Broker != nil {
+		l.newest = new(atomic.Uint64)
+		h.carrier.follow(l)
+	}
 	return l
 }
 
@@ -98,8 +105,9 @@ func (h *Hub) isLatest(topic string) (latest bool) {
 // them again. A topic that is made anew cannot tell which of its old events a
 // place has seen, so the hub's floor makes every place before them a gap.
 func (h *Hub) sweep(at int64) {
-	due, idle := h.sweepAt.Load(), orDefault(h.DropAfter, defaultDropAfter).Microseconds()
-	if at < due || h.DropAfter < 0 || !h.sweepAt.CompareAndSwap(due, at+idle/8) {
+	due, after := h.sweepAt.Load(), h.dropAfter()
+	idle := after.Microseconds()
+	if at < due || after < 0 || !h.sweepAt.CompareAndSwap(due, at+idle/8) {
 		return
 	}
 	if dropped := h.drop(at, idle); h.committer != nil && len(dropped) > 0 {
@@ -116,6 +124,7 @@ func (h *Hub) drop(at, idle int64) (dropped []Place) {
 		if l.idle(at, idle) { // and stays so, because only with gives it away
 			h.floor = max(h.floor, l.place())
 			delete(h.topics, topic)
+			l.drop()
 			dropped = append(dropped, Place{topic, l.record})
 		}
 	}
@@ -123,6 +132,18 @@ func (h *Hub) drop(at, idle int64) (dropped []Place) {
 		h.committer.forget(Changes{Forget: dropped, Floor: h.floor})
 	}
 	return dropped
+}
+
+// dropAfter returns how long a topic is kept that nobody uses, less than zero for
+// ever. A broker keeps it for longer.
+func (h *Hub) dropAfter() time.Duration {
+	switch {
+	case h.Broker != nil && (h.DropAfter <= 0 || h.DropAfter > brokerIdle):
+		return brokerIdle
+	case h.DropAfter == 0:
+		return defaultDropAfter
+	}
+	return h.DropAfter
 }
 
 func (h *Hub) maxTopics() int {
