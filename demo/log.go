@@ -68,11 +68,12 @@ func (s *Site) Pipe(ctx context.Context, r io.Reader) error {
 	return nil
 }
 
-// publishLine publishes one line; while the hub's store fails it tries again.
+// publishLine publishes one line; while the hub's store or broker fails it tries
+// again.
 func (s *Site) publishLine(ctx context.Context, line string) error {
 	for {
 		_, err := s.Hub.Publish(logTopic, stream.Append("lines", templates.Line{Text: line}))
-		if !errors.Is(err, stream.ErrStore) || !wait(ctx, time.Second) {
+		if !errors.Is(err, stream.ErrStore) && !errors.Is(err, stream.ErrBroker) || !wait(ctx, time.Second) {
 			return err
 		}
 	}

@@ -147,7 +147,8 @@ func (s *Site) publisher() *stream.Publisher {
 	return p
 }
 
-// Run publishes what the site's own feeds carry, until ctx is done.
+// Run publishes what the site's own feeds carry, until ctx is done. Hub.Run has
+// to run if the hub has a broker.
 func (s *Site) Run(ctx context.Context) {
 	var publishing sync.WaitGroup
 	publishing.Go(func() { s.runClock(ctx) })
@@ -162,7 +163,23 @@ func (s *Site) ready(req *fasthttp.RequestCtx) {
 		stream.Refuse(req, fasthttp.StatusServiceUnavailable, "the server is about to end")
 		return
 	}
+	status, shared := s.Hub.Status()
+	if shared && (!status.Connected || status.Lag > brokerLate) {
+		stream.Refuse(req, fasthttp.StatusServiceUnavailable, "the broker is away: "+say(status))
+		return
+	}
 	req.SetBodyString("ok\n")
+	if shared {
+		req.Response.AppendBodyString("broker: " + say(status) + "\n")
+	}
+}
+
+// brokerLate is how old the last answer of a broker is that is away though it is
+// connected: one that has lost most of its servers.
+const brokerLate = 15 * time.Second
+
+func say(s stream.BrokerStatus) string {
+	return fmt.Sprintf("connected %v, pending %d, redelivered %d, lag %v", s.Connected, s.Pending, s.Redelivered, s.Lag.Round(time.Millisecond))
 }
 
 func (s *Site) index(req *fasthttp.RequestCtx) {

@@ -48,6 +48,7 @@ type Command struct {
 	MaxTopics  int           `help:"Largest number of topics; less than 0 means any." default:"10000" env:"FOREVERFRAME_MAX_TOPICS"`
 	Data       string        `help:"Directory that keeps the topics when the process ends; without one they live in memory." placeholder:"DIR" env:"FOREVERFRAME_DATA"`
 	Fsync      time.Duration `help:"With --data, how often it is made safe; 0s means before each answer to a publisher. What comes within it is lost if the process is killed." default:"0s" env:"FOREVERFRAME_FSYNC"`
+	Broker     brokerFlags   `embed:""`
 	Rate       float64       `help:"Events a second that each key may publish; 0 means any number." default:"0" env:"FOREVERFRAME_RATE"`
 	Burst      int           `help:"Events that each key may publish at once; 0 means those of one second." default:"0" env:"FOREVERFRAME_BURST"`
 	TLSCert    string        `name:"tls-cert" help:"File with the certificate, and its chain, for HTTPS; read again when it changes." env:"FOREVERFRAME_TLS_CERT"`
@@ -85,7 +86,7 @@ func (c Command) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	closeStore, err := c.restore(&site.Hub)
+	closeStore, err := c.keep(ctx, &site.Hub)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (c Pipe) Run(ctx context.Context) error {
 	}
 	site.LogTitle = c.Title
 	site.Hub.DropAfter = -1 // the lines of a program that is silent for long stay
-	closeStore, err := c.restore(&site.Hub)
+	closeStore, err := c.keep(ctx, &site.Hub)
 	if err != nil {
 		return err
 	}
@@ -171,9 +172,14 @@ func (c *Command) setLog() {
 	slog.SetDefault(slog.New(handler))
 }
 
-// restore makes hub keep its topics in c.Data, if that is set, until it is closed.
-func (c *Command) restore(hub *stream.Hub) (closeStore func(), err error) {
-	if c.Data == "" {
+// keep makes hub keep its topics where the flags say, until that is closed.
+func (c *Command) keep(ctx context.Context, hub *stream.Hub) (closeStore func(), err error) {
+	switch {
+	case c.Data != "" && c.Broker.URL != "":
+		return nil, errors.New("--data and --nats: give one of them: with NATS the stream keeps the topics")
+	case c.Broker.URL != "":
+		return c.Broker.connect(ctx, hub)
+	case c.Data == "":
 		return func() {}, nil
 	}
 	store, err := disk.Open(c.Data, c.Fsync)
@@ -220,6 +226,9 @@ func (c Command) serve(ctx context.Context, site *demo.Site, example string) err
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
+	carrying, stopCarrying := context.WithCancel(context.WithoutCancel(ctx)) // also while the streams end
+	defer stopCarrying()
+	running.Go(func() { site.Hub.Run(carrying) })
 	running.Go(func() { site.Run(ctx) })
 	if profiles != nil {
 		running.Go(func() { serveProfiles(ctx, profiles) })

@@ -3,7 +3,10 @@ package stream
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 )
 
 // A Broker numbers and keeps the events of hubs in several processes, so that
@@ -186,4 +189,29 @@ func (h *Hub) certain(topics []string, after uint64) uint64 {
 		h.find(topic, func(l *log) { after = min(after, l.newest.Load()) })
 	}
 	return after
+}
+
+// writeBrokers writes how the brokers of all hubs are, if there are any.
+func writeBrokers(w io.Writer) {
+	sum, any := BrokerStatus{Connected: true}, false
+	for _, h := range livingHubs() {
+		if s, ok := h.Status(); ok {
+			any = true
+			sum.Connected = sum.Connected && s.Connected
+			sum.Pending += s.Pending
+			sum.Redelivered += s.Redelivered
+			sum.Lag = max(sum.Lag, s.Lag)
+		}
+	}
+	if !any {
+		return
+	}
+	connected := uint64(0)
+	if sum.Connected {
+		connected = 1
+	}
+	metrics.WriteGaugeUint64(w, "foreverframe_broker_connected", connected)
+	metrics.WriteGaugeUint64(w, "foreverframe_broker_pending", uint64(sum.Pending))
+	metrics.WriteCounterUint64(w, "foreverframe_broker_redelivered_total", sum.Redelivered)
+	metrics.WriteGaugeFloat64(w, "foreverframe_broker_lag_seconds", sum.Lag.Seconds())
 }

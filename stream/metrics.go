@@ -21,6 +21,7 @@ import (
 func WriteMetrics(w io.Writer) {
 	registry.WritePrometheus(w)
 	writeHoldings(w)
+	writeBrokers(w)
 }
 
 var registry = metrics.NewSet()
