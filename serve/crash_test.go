@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -36,6 +37,14 @@ func TestMain(m *testing.M) {
 		command.FatalIfErrorf(command.Run())
 		os.Exit(0)
 	}
+	if text := os.Getenv(asFollowers); text != "" {
+		var f followers
+		if err := json.Unmarshal([]byte(text), &f); err != nil {
+			panic(err)
+		}
+		f.run()
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -44,6 +53,8 @@ type server struct {
 	t       *testing.T
 	data    string // directory that keeps its topics; empty means none
 	address string // "127.0.0.1:0" until it has started once
+	program string // empty means this test's binary
+	flags   []string
 	process *exec.Cmd
 }
 
@@ -54,7 +65,7 @@ func (s *server) start(flags ...string) {
 	if s.data != "" {
 		args = append(args, "--data", s.data)
 	}
-	s.process = exec.Command(os.Args[0], args...)
+	s.process = exec.Command(cmp.Or(s.program, os.Args[0]), args...)
 	s.process.Env = append(os.Environ(), asServer+"=1")
 	s.process.Stderr = os.Stderr
 	out, err := s.process.StdoutPipe()

@@ -73,7 +73,7 @@ var (
 	// ErrBroker means that the hub's broker cannot be reached, or that it does
 	// not answer in time. What was to be published may come all the same; with
 	// a key it may be sent again.
-	ErrBroker = errors.New("the broker is away, so nothing is published for certain: send it again later, with the same Idempotency-Key if it has one")
+	ErrBroker = errors.New("the broker is away: try again later")
 	// ErrKey means that a key has been used for other updates.
 	ErrKey = errors.New("the Idempotency-Key has been used for other updates: use a new one")
 )

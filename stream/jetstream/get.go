@@ -26,7 +26,7 @@ type request struct {
 }
 
 const (
-	batchSize  = 256     // messages of one answer, the most
+	batchSize  = 500     // messages of one answer, the most
 	batchBytes = 1 << 20 // about
 	tryWait    = 2 * time.Second
 )

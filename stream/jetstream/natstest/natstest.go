@@ -3,6 +3,7 @@
 package natstest
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // A Cluster is some servers that keep JetStream's streams together, or one.
@@ -23,6 +26,9 @@ type Cluster struct {
 
 // A Server is one nats-server.
 type Server struct {
+	// Name is the server's name.
+	Name string
+
 	t       testing.TB
 	program string
 	args    []string
@@ -51,7 +57,7 @@ func Start(t testing.TB, n int, config string) *Cluster {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c.Servers = append(c.Servers, &Server{t: t, program: program, args: []string{"-c", file}, address: addresses[i]})
+		c.Servers = append(c.Servers, &Server{Name: fmt.Sprint("n", i), t: t, program: program, args: []string{"-c", file}, address: addresses[i]})
 	}
 	for _, s := range c.Servers {
 		s.Start()
@@ -77,6 +83,23 @@ func (c *Cluster) URL() string {
 	return strings.Join(all, ",")
 }
 
+// Leader returns the name of the server that leads a stream, empty if nobody
+// says.
+func (c *Cluster) Leader(stream string) string {
+	conn, err := nats.Connect(c.URL())
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	answer, err := conn.Request("$JS.API.STREAM.INFO."+stream, nil, 10*time.Second)
+	if err != nil {
+		return ""
+	}
+	var info struct{ Cluster struct{ Leader string } }
+	json.Unmarshal(answer.Data, &info)
+	return info.Cluster.Leader
+}
+
 // URL returns the server's address.
 func (s *Server) URL() string { return "nats://" + s.address }
 
@@ -97,6 +120,14 @@ func (s *Server) Start() {
 	}
 	s.Kill()
 	s.t.Fatalf("nats-server does not start: %s", &said)
+}
+
+// Restart starts the server if it does not run.
+func (s *Server) Restart() {
+	s.t.Helper()
+	if s.process == nil {
+		s.Start()
+	}
 }
 
 // Kill ends the server as nothing else can.
