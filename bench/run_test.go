@@ -27,6 +27,7 @@ import (
 
 // TestMain makes the test's own program the servers that it measures.
 func TestMain(m *testing.M) {
+	beNode()
 	if len(os.Args) > 2 && os.Args[1] == "bench-server" {
 		c := server.Command{Side: os.Args[2], Listen: os.Args[4]}
 		if err := c.Run(context.Background()); err != nil {

@@ -199,7 +199,7 @@ func TestThreeProcessesLoseNothing(t *testing.T) {
 	waitFor(t, "the first event", func() bool { return acked.Load() > 0 })
 	result := f.start(t, program)
 	steps := []func(){
-		func() { cluster.Servers[leader(t, cluster)].Kill() },
+		func() { cluster.Leader("foreverframe").Kill() },
 		func() { servers[1].kill() },
 		func() { servers[1].start(servers[1].flags...) },
 		func() {
@@ -226,18 +226,6 @@ func TestThreeProcessesLoseNothing(t *testing.T) {
 			t.Errorf("a follower says %q", sum)
 		}
 	}
-}
-
-// leader returns which server leads the stream.
-func leader(t *testing.T, c *natstest.Cluster) int {
-	name := c.Leader("foreverframe")
-	for i, s := range c.Servers {
-		if s.Name == name {
-			return i
-		}
-	}
-	t.Fatalf("the stream's leader is %q", name)
-	return 0
 }
 
 // start starts followers, and returns what they print.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // A Cluster is some servers that keep JetStream's streams together, or one.
@@ -26,13 +25,12 @@ type Cluster struct {
 
 // A Server is one nats-server.
 type Server struct {
-	// Name is the server's name.
-	Name string
-
 	t       testing.TB
 	program string
 	args    []string
+	name    string
 	address string
+	monitor string
 	process *exec.Cmd
 }
 
@@ -48,16 +46,16 @@ func Start(t testing.TB, n int, config string) *Cluster {
 		routes = append(routes, freeAddress(t))
 	}
 	for i := range n {
-		directory := t.TempDir()
+		directory, monitor := t.TempDir(), freeAddress(t)
 		file := filepath.Join(directory, "nats.conf")
-		text := fmt.Sprintf("server_name: n%d\nlisten: %q\njetstream { store_dir: %q, max_file_store: 4GB }\n%s\n", i, addresses[i], directory, config)
+		text := fmt.Sprintf("server_name: n%d\nlisten: %q\nhttp: %q\njetstream { store_dir: %q, max_file_store: 4GB }\n%s\n", i, addresses[i], monitor, directory, config)
 		if n > 1 {
 			text += fmt.Sprintf("cluster { name: test, listen: %q, routes: [%s] }\n", routes[i], quoted(routes))
 		}
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c.Servers = append(c.Servers, &Server{Name: fmt.Sprint("n", i), t: t, program: program, args: []string{"-c", file}, address: addresses[i]})
+		c.Servers = append(c.Servers, &Server{name: fmt.Sprint("n", i), monitor: monitor, t: t, program: program, args: []string{"-c", file}, address: addresses[i]})
 	}
 	for _, s := range c.Servers {
 		s.Start()
@@ -83,21 +81,34 @@ func (c *Cluster) URL() string {
 	return strings.Join(all, ",")
 }
 
-// Leader returns the name of the server that leads a stream, empty if nobody
-// says.
-func (c *Cluster) Leader(stream string) string {
-	conn, err := nats.Connect(c.URL())
-	if err != nil {
-		return ""
+// Leader returns the server that leads a stream, nil if nobody says.
+func (c *Cluster) Leader(stream string) *Server {
+	for _, asked := range c.Servers {
+		answer, err := http.Get("http://" + asked.monitor + "/jsz?streams=true")
+		if err != nil {
+			continue
+		}
+		var jsz struct {
+			Accounts []struct {
+				Streams []struct {
+					Name    string
+					Cluster struct{ Leader string }
+				} `json:"stream_detail"`
+			} `json:"account_details"`
+		}
+		json.NewDecoder(answer.Body).Decode(&jsz)
+		answer.Body.Close()
+		for _, account := range jsz.Accounts {
+			for _, s := range account.Streams {
+				for _, server := range c.Servers {
+					if s.Name == stream && s.Cluster.Leader == server.name {
+						return server
+					}
+				}
+			}
+		}
 	}
-	defer conn.Close()
-	answer, err := conn.Request("$JS.API.STREAM.INFO."+stream, nil, 10*time.Second)
-	if err != nil {
-		return ""
-	}
-	var info struct{ Cluster struct{ Leader string } }
-	json.Unmarshal(answer.Data, &info)
-	return info.Cluster.Leader
+	return nil
 }
 
 // URL returns the server's address.
