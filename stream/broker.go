@@ -171,7 +171,7 @@ func (h *Hub) await(topics []string) error {
 func (f *follower) until(ctx context.Context, done func() bool) error {
 	for !done() {
 		select {
-		case <-f.wake:
+		case <-f.token:
 		case <-ctx.Done():
 			return ErrBroker
 		}

@@ -18,6 +18,15 @@
 // A Response is one such stream from its first byte to its last. It writes on
 // fasthttp's connection goroutine, one write for all that is ready.
 //
+// A Response whose updates are those of a Feed need not have a goroutine: it is
+// served by the crowd, a few workers that write bytes encoded once to all who
+// follow the same topics. That is so for HTTP/1.1 over plain TCP on Linux, if the
+// Hub has no Broker and the Transport is a Sharer (SSE, and the forever frame of
+// package fallback), with no Shell, no Wait, no compression and the zero Flush.
+// Everywhere else it has its goroutine: over TLS, on other systems, for HTTP/1.0
+// and for every other transport. Both ways send the same and keep the same
+// promises.
+//
 // # Promises
 //
 //   - Order: whoever follows a topic, or several as one feed, sees the events in

@@ -73,12 +73,25 @@ func (s *session) ended(page *Page, cause string) {
 	if err := new(PanicError); errors.As(page.err, &err) {
 		log.Error("page", "page", s.path, "transport", s.Transport.Name(), "err", err)
 	}
+	logEnd(log, ending{s.path, s.Transport.Name(), page.topics, cause, page.pulse.born, page.stats})
+}
+
+// An ending is what the log says of a stream that has ended.
+type ending struct {
+	path, transport string
+	topics          []string // that it followed
+	cause           string
+	began           time.Time
+	stats           Stats
+}
+
+func logEnd(log *slog.Logger, e ending) {
 	if !log.Enabled(context.Background(), slog.LevelInfo) {
 		return
 	}
-	about := []any{"page", s.path, "transport", s.Transport.Name()}
-	if len(page.topics) > 0 {
-		about = append(about, "topic", strings.Join(page.topics, ","))
+	about := []any{"page", e.path, "transport", e.transport}
+	if len(e.topics) > 0 {
+		about = append(about, "topic", strings.Join(e.topics, ","))
 	}
-	log.Info("stream", append(about, "cause", cause, "duration", time.Since(page.pulse.born), "updates", page.stats.Updates, "bytes", page.stats.Bytes)...)
+	log.Info("stream", append(about, "cause", e.cause, "duration", time.Since(e.began), "updates", e.stats.Updates, "bytes", e.stats.Bytes)...)
 }

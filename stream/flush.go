@@ -309,18 +309,23 @@ type pulse struct {
 // start starts the pulse of p, whose writes may take up to deadline and whose
 // silence may last up to heartbeat; zero or less means no heartbeats.
 func (p *Page) start(deadline, heartbeat time.Duration) {
-	every := deadline
+	u := &p.pulse
+	u.born = time.Now()
+	u.every, u.deadline, u.heartbeat = ticksOf(deadline, heartbeat)
+	p.mu.Lock()
+	defer p.unlock(nil)
+	u.timer = time.AfterFunc(u.every, p.tick)
+}
+
+// ticksOf returns how long a tick is, and how many of them a write may take and a
+// silence may last; zero means for ever.
+func ticksOf(deadline, heartbeat time.Duration) (every time.Duration, write, silence int) {
+	every = deadline
 	if heartbeat > 0 {
 		every = min(every, heartbeat)
 	}
 	every = max(every/2, time.Millisecond)
-	p.pulse.every = every
-	p.pulse.born = time.Now()
-	p.pulse.deadline = int(deadline / every)
-	p.pulse.heartbeat = int(max(heartbeat, 0) / every)
-	p.mu.Lock()
-	defer p.unlock(nil)
-	p.pulse.timer = time.AfterFunc(every, p.tick)
+	return every, int(deadline / every), int(max(heartbeat, 0) / every)
 }
 
 func (u *pulse) stop() {

@@ -10,21 +10,47 @@ import (
 // to one goroutine.
 type follower struct {
 	logs    []*log
-	place   uint64        // all up to this id has been read; 0 is before all that is kept
-	wake    chan struct{} // has a token if a log may have changed
-	begun   bool          // next has been called
-	carrier *carrier      // nil without a broker
-	asked   uint64        // when the broker was asked for the place; 0 if it was not
+	place   uint64   // all up to this id has been read; 0 is before all that is kept
+	waiter  waiter   // is told when a log may have changed
+	token   token    // the waiter of one that calls next
+	begun   bool     // next has been called
+	carrier *carrier // nil without a broker
+	asked   uint64   // when the broker was asked for the place; 0 if it was not
+}
+
+// A waiter waits for a log to change.
+type waiter interface {
+	// wake says that the log has changed. It returns the id up to which the
+	// waiter has read, if publishers are to wait for it when it is far behind,
+	// else noEvent. It is called with the lock of the log held.
+	wake() (read uint64)
+}
+
+// A token is the waiter of one goroutine: there is one in it if a log may have
+// changed.
+type token chan struct{}
+
+func (t token) wake() (read uint64) {
+	select {
+	case t <- struct{}{}:
+	default:
+	}
+	return noEvent
 }
 
 // follow returns a follower of topics at place. No topic is dropped until it
 // leaves.
 func (h *Hub) follow(place uint64, topics []string) (*follower, error) {
-	f := &follower{place: place, wake: make(chan struct{}, 1)}
+	token := make(token, 1)
+	return h.tell(&follower{place: place, waiter: token, token: token}, topics)
+}
+
+// tell makes f, which has a waiter, a follower of topics.
+func (h *Hub) tell(f *follower, topics []string) (*follower, error) {
 	if h.Broker != nil {
 		f.carrier = &h.carrier
 	}
-	for _, topic := range unique(topics) {
+	for _, topic := range distinct(topics) {
 		if err := h.with(topic, f.join); err != nil {
 			f.leave()
 			return nil, err
@@ -33,8 +59,8 @@ func (h *Hub) follow(place uint64, topics []string) (*follower, error) {
 	return f, nil
 }
 
-// unique returns topics with each name once.
-func unique(topics []string) []string {
+// distinct returns topics with each name once.
+func distinct(topics []string) []string {
 	if len(topics) < 2 {
 		return topics
 	}
@@ -42,13 +68,13 @@ func unique(topics []string) []string {
 }
 
 func (f *follower) join(l *log) {
-	l.join(f.wake)
+	l.join(f.waiter)
 	f.logs = append(f.logs, l)
 }
 
 func (f *follower) leave() {
 	for _, l := range f.logs {
-		l.leave(f.wake)
+		l.leave(f.waiter)
 	}
 }
 
@@ -63,7 +89,7 @@ func (f *follower) next(ctx context.Context) ([]Event, error) {
 			return events, err
 		}
 		select {
-		case <-f.wake:
+		case <-f.token:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -82,13 +108,11 @@ func (f *follower) count(events []Event, err error) {
 	f.begun = true
 }
 
-// read returns the events that follow f's place, if there are any. It takes the
-// logs' locks one after the other, and its events are complete all the same: the
-// id up to which it reads is taken first, and every id is given under the lock
-// of its log.
+// read returns the events that follow f's place, if there are any, and moves it
+// behind them.
 func (f *follower) read() (events []Event, err error) {
 	future := f.future()
-	newest, ended, merged := f.complete(), true, false
+	newest := f.complete()
 	switch {
 	case f.place <= newest:
 	case future:
@@ -96,8 +120,24 @@ func (f *follower) read() (events []Event, err error) {
 	default:
 		return nil, nil
 	}
+	events, err = f.between(f.place, newest)
+	if err == nil {
+		f.place = newest
+	}
+	return events, err
+}
+
+// between returns the events that follow a place, up to the id newest, up to which
+// the logs are complete. It takes the logs' locks one after the other, and its
+// events are complete all the same: the id up to which it reads is taken first, and
+// every id is given under the lock of its log.
+func (f *follower) between(place, newest uint64) (events []Event, err error) {
+	ended, merged := true, false
+	if place > newest {
+		return nil, ErrGap
+	}
 	for _, l := range f.logs {
-		more, over, err := l.between(f.place, newest)
+		more, over, err := l.between(place, newest)
 		if err != nil {
 			return nil, err
 		}
@@ -120,7 +160,6 @@ func (f *follower) read() (events []Event, err error) {
 	if len(events) == 0 && ended {
 		return nil, ErrTopicEnded
 	}
-	f.place = newest
 	return events, nil
 }
 

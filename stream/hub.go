@@ -14,7 +14,8 @@ import (
 // A Hub carries updates from those who publish to those who follow, by topic,
 // and keeps the recent past of each topic, so that a browser which comes back
 // misses nothing. A publisher never waits for a reader and does not know who
-// listens. The zero value is ready to use, and keeps all in memory; set the
+// listens; it waits, for a second at most, when it is faster than what it publishes
+// can be written. The zero value is ready to use, and keeps all in memory; set the
 // fields before, and call Restore before all else if a Store is to keep it. All
 // methods may be called by several goroutines at once.
 //
@@ -87,7 +88,8 @@ var (
 )
 
 // Publish adds u to topic and returns its id. It waits for nobody but a store or
-// a broker, for the latter at most five seconds. The error wraps ErrTopic,
+// a broker, for the latter at most five seconds, and for the processor, as Hub
+// says. The error wraps ErrTopic,
 // ErrTopics, ErrUpdate, ErrTopicEnded, ErrStore or ErrBroker.
 func (h *Hub) Publish(topic string, u Update) (id uint64, err error) {
 	if err = u.Check(); err == nil {
@@ -136,10 +138,15 @@ func (h *Hub) append(topic string, updates []Update, r *Receipt) (last uint64, e
 		h.sweep(at)
 		return last, err
 	}
-	wrong := h.with(topic, func(l *log) { last, err = l.append(at, updates) })
+	var to *log
+	wrong := h.with(topic, func(l *log) {
+		to = l
+		last, err = l.append(at, updates)
+	})
 	if wrong != nil {
 		return 0, wrong
 	}
+	to.yield()
 	h.sweep(at)
 	return last, err
 }
@@ -157,6 +164,7 @@ func (h *Hub) keep(w *write) (id uint64, err error) {
 		h.committer.forget(Changes{ForgetReceipts: h.receipts.forgotten()})
 	}
 	h.committer.commit(w)
+	w.log.yield()
 	return w.id, w.err
 }
 

@@ -73,7 +73,7 @@ func TestAShutdownEndsEveryStream(t *testing.T) {
 func TestAFollowedTopicEndsItsStreams(t *testing.T) {
 	onEveryNetwork(t, func(t *testing.T, network string) {
 		var hub Hub
-		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) { ServeSSE(req, hub.Feed("log").Follow) })
+		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) { ServeFeed(req, hub.Feed("log")) })
 		c := s.connect(t)
 		c.ask("GET /")
 		c.head()
@@ -99,7 +99,7 @@ func TestABrowserResumes(t *testing.T) {
 	place := formatID(hub.Feed("log").After)
 	hub.End("log")
 	s := serve(t, "memory", func(s *site, req *fasthttp.RequestCtx) {
-		Response{Transport: SSE{}, Source: hub.Feed("log").Follow, Log: s.log.logger()}.Serve(req)
+		Response{Transport: SSE{}, Feed: hub.Feed("log"), Log: s.log.logger()}.Serve(req)
 	})
 	for _, test := range []struct{ query, header, want string }{
 		{"", ids[2], "4 5 done:"},

@@ -32,12 +32,13 @@ type log struct {
 	bytes     int        // the size of events
 	forgotten int        // events in front of events that its array still holds
 	ended     bool
-	used      int64             // when somebody last published, followed or asked
-	followers []chan<- struct{} // each has room for one token, which tells of a change
-	pending   int               // publications that are on their way to a store
-	released  uint64            // up to here a store has been told to forget
-	dropped   bool              // the hub has it no more
-	stop      func()            // ends the following of a broker; nil if it has not begun
+	used      int64    // when somebody last published, followed or asked
+	followers []waiter // they are told of every change
+	pressed   bool     // one of them is far behind, and publishers wait for it
+	pending   int      // publications that are on their way to a store
+	released  uint64   // up to here a store has been told to forget
+	dropped   bool     // the hub has it no more
+	stop      func()   // ends the following of a broker; nil if it has not begun
 
 	// The rest belongs to the group of a committer whose turn it is.
 	record uint64 // the newest record in the store, or where the topic began
@@ -133,24 +134,23 @@ func (l *log) end() {
 	l.wake()
 }
 
-// wake leaves a token with every follower that has none.
+// wake tells every follower of a change.
 func (l *log) wake() {
+	read := uint64(noEvent)
 	for _, follower := range l.followers {
-		select {
-		case follower <- struct{}{}:
-		default:
-		}
+		read = min(read, follower.wake())
 	}
+	l.pressed = l.isBehind(read)
 }
 
-// join leaves a token with follower at every change from now on, until leave.
-func (l *log) join(follower chan<- struct{}) {
+// join tells follower of every change from now on, until leave.
+func (l *log) join(follower waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.followers = append(l.followers, follower)
 }
 
-func (l *log) leave(follower chan<- struct{}) {
+func (l *log) leave(follower waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.use(now())

@@ -140,7 +140,7 @@ func TestAPlaceOutsideTheLogIsAGap(t *testing.T) {
 
 func TestWhoeverFollowsLearnsOfMore(t *testing.T) {
 	l := newLog(keep(3))
-	first, second := make(chan struct{}, 1), make(chan struct{}, 1)
+	first, second := make(token, 1), make(token, 1)
 	l.join(first)
 	l.join(second)
 	appendAll(t, l, entry(1), entry(2)) // one token stands for both

@@ -23,8 +23,14 @@ type Response struct {
 	Transport Transport
 	// Shell is sent first, as soon as it is rendered. Nil means none.
 	Shell View
-	// Source sends the updates. Nil means that there are none.
+	// Source sends the updates. Nil means that there are none but those of
+	// Feed.
 	Source Source
+	// Feed is a feed to follow, if there is no Source. It is the same as
+	// Feed.Follow for a Source, and costs less where the bytes of a feed's
+	// followers can be shared; package documentation says where. The zero value
+	// is no feed.
+	Feed Feed
 	// After is the page's LastEventID.
 	After uint64
 	// Flush is the policy for updates and for the text of the shell.
@@ -88,6 +94,12 @@ func ServeSSE(req *fasthttp.RequestCtx, source Source) {
 	Response{Transport: SSE{}, Source: source}.Serve(req)
 }
 
+// ServeFeed answers req with feed as server-sent events. It starts after the last
+// event that the browser has seen, else at the feed's own place.
+func ServeFeed(req *fasthttp.RequestCtx, feed Feed) {
+	Response{Transport: SSE{}, Feed: feed}.Serve(req)
+}
+
 // Serve answers req: it sets the headers and returns; the stream begins when
 // the handler has returned, on the connection's own goroutine, and must not use
 // req. A HEAD request gets the headers only, an HTTP/1.0 client a body that
@@ -102,6 +114,11 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	}
 	if r.After == 0 {
 		r.After = LastEventID(req)
+	}
+	if r.Source == nil && r.Feed.hub != nil {
+		r.Source = r.Feed.Follow
+	} else {
+		r.Feed = Feed{}
 	}
 	s := &session{Response: r, path: string(req.Path()), conn: req.Conn(), server: serverContext(req.Done()), expires: expiry(req)}
 	if !req.IsHead() {
@@ -125,6 +142,8 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 		header.SetContentLength(bodyLength(req))
 	case !req.Request.Header.IsHTTP11():
 		s.serveUntilClose(req, func(w io.Writer) { s.run(w) })
+	case s.canShare():
+		s.serveShared(req)
 	default:
 		req.Response.SetBodyStream(body{s}, -1)
 	}

@@ -38,6 +38,9 @@ func (SSE) Header(h *fasthttp.ResponseHeader) {
 	h.SetContentType("text/event-stream; charset=utf-8")
 }
 
+// Shared returns s.
+func (s SSE) Shared() Transport { return s }
+
 // AppendStart appends the retry field. It is not a block of its own, which many
 // clients take for an empty event: it belongs to the block of the first event.
 func (s SSE) AppendStart(b []byte) []byte {

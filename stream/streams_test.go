@@ -243,7 +243,7 @@ func TestADrainAnswersWhoWaits(t *testing.T) {
 	streams := new(Streams)
 	s := serve(t, "memory", func(s *site, req *fasthttp.RequestCtx) {
 		streams.Handler(func(req *fasthttp.RequestCtx) {
-			r := Response{Transport: SSE{}, Source: hub.Feed("log").Follow}
+			r := Response{Transport: SSE{}, Feed: hub.Feed("log")}
 			if string(req.Path()) == "/poll" {
 				r.Transport, r.Wait = plain{}, time.Hour
 			}

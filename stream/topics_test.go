@@ -395,7 +395,7 @@ func (r *record) add(topic string, ids ...uint64) {
 func (r *record) between(after, last uint64, topics []string) (ids []uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, topic := range unique(topics) {
+	for _, topic := range distinct(topics) {
 		for _, id := range r.events[topic] {
 			if id > after && id <= last {
 				ids = append(ids, id)

@@ -25,6 +25,18 @@ type Transport interface {
 	AppendHeartbeat(b []byte) []byte
 }
 
+// A Sharer is a Transport whose responses can share bytes: those that follow one
+// feed are then served together, by a crowd.
+type Sharer interface {
+	Transport
+	// Shared returns the transport without what belongs to one response, such
+	// as a nonce. What AppendEvent and AppendClose append is the same for all
+	// transports whose Shared are equal; each has its own of the others, but for
+	// one that is equal to its Shared. Values are compared with ==; those that
+	// cannot be share nothing.
+	Shared() Transport
+}
+
 // A Mender is a Transport whose response is the page itself, so that a view which
 // panics leaves it in the middle of anything.
 type Mender interface {

@@ -6,13 +6,14 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/valyala/fasthttp"
 )
 
-// leaving are the ways in which a browser leaves.
-var leaving = map[string]func(t *testing.T, c net.Conn){
+// waysToLeave are the ways in which a browser leaves.
+var waysToLeave = map[string]func(t *testing.T, c net.Conn){
 	"FIN":                   func(t *testing.T, c net.Conn) { c.Close() },
 	"FIN without a goodbye": func(t *testing.T, c net.Conn) { beneath(c).Close() },
 	"RST": func(t *testing.T, c net.Conn) {
@@ -25,7 +26,7 @@ var leaving = map[string]func(t *testing.T, c net.Conn){
 // The source only waits: that the browser has gone is noticed without a write.
 func TestABrowserThatLeavesASilentStreamIsNoticed(t *testing.T) {
 	onEverySocket(t, func(t *testing.T, network string) {
-		for how, leave := range leaving {
+		for how, leave := range waysToLeave {
 			for _, version := range []string{"HTTP/1.1", "HTTP/1.0"} {
 				t.Run(how+" "+version, func(t *testing.T) {
 					began, causes := make(chan struct{}), make(chan error, 1)
@@ -54,6 +55,39 @@ func TestABrowserThatLeavesASilentStreamIsNoticed(t *testing.T) {
 					s.log.want(t)
 					s.server.want(t)
 				})
+			}
+		}
+	})
+}
+
+func TestWhoLeavesAFeedIsForgottenAndTheOthersGoOn(t *testing.T) {
+	eitherWay(t, func(t *testing.T, network string) {
+		const each, events = 10, 20
+		var hub Hub
+		streams := new(Streams)
+		feed := hub.Feed("log")
+		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
+			streams.Handler(Response{Transport: SSE{}, Feed: feed, Heartbeat: -1, Log: s.log.detailed()}.Serve)(req)
+		})
+		join := func() *client {
+			c := s.connect(t)
+			c.ask("GET /")
+			c.head()
+			c.chunk()
+			return c
+		}
+		stays := join()
+		left := 0
+		for how, leave := range waysToLeave {
+			for range each {
+				leave(t, join().Conn)
+			}
+			left += each
+			eventually(t, func() bool { return streams.Len() == 1 })
+			s.says(t, left, "cause=client_gone")
+			hub.Publish("log", Emit("", how))
+			if got := stays.chunk(); !strings.Contains(got, how) {
+				t.Errorf("who stays gets %q", got)
 			}
 		}
 	})
