@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// subscribe starts a server, makes its subscribers, and passes on the runs that
+// standard input has.
+func subscribe() error {
+	server, err := start("server", *sides, *processors)
+	if err != nil {
+		return err
+	}
+	defer server.end()
+	var address string
+	if err := server.read(&address); err != nil {
+		return err
+	}
+	c, err := connect(address, *subscribers)
+	if err != nil {
+		return err
+	}
+	time.Sleep(300 * time.Millisecond) // for what follows the last head
+	io.WriteString(server.in, "all\n")
+	var m memory
+	if err := server.read(&m); err != nil {
+		return err
+	}
+	json.NewEncoder(os.Stdout).Encode(m)
+	runs := bufio.NewScanner(os.Stdin)
+	for runs.Scan() {
+		var r run
+		if err := json.Unmarshal(runs.Bytes(), &r); err != nil {
+			return err
+		}
+		c.reset(r)
+		fmt.Fprintf(server.in, "%s\n", runs.Bytes())
+		if err := c.read(r, server.in); err != nil {
+			return err
+		}
+		var got result
+		if err := server.read(&got); err != nil {
+			return err
+		}
+		if r.Rate > 0 {
+			slices.Sort(c.latencies)
+			got.P50, got.P99 = c.latencies[len(c.latencies)/2], c.latencies[len(c.latencies)*99/100]
+		}
+		got.Reloads = c.reloads
+		json.NewEncoder(os.Stdout).Encode(got)
+	}
+	return nil
+}
+
+// clients are subscribers that count events.
+type clients struct {
+	epoll     int
+	sockets   []int
+	counts    []int // events, by socket
+	least     int   // of counts
+	at        int   // how many have no more
+	latencies []float64
+	reloads   int
+}
+
+func connect(address string, n int) (*clients, error) {
+	epoll, err := syscall.EpollCreate1(0)
+	if err != nil {
+		return nil, err
+	}
+	c := &clients{epoll: epoll}
+	var port int
+	fmt.Sscanf(address, "127.0.0.1:%d", &port)
+	buffer := make([]byte, 4096)
+	for i := range n {
+		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+		if err != nil {
+			return nil, fmt.Errorf("subscriber %d: %w", i+1, err)
+		}
+		if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			return nil, fmt.Errorf("subscriber %d: %w", i+1, err)
+		}
+		syscall.Write(fd, []byte("GET /feed HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"))
+		if n, err := syscall.Read(fd, buffer); n <= 0 || !bytes.HasPrefix(buffer, []byte("HTTP/1.1 200")) {
+			return nil, fmt.Errorf("subscriber %d is answered with %q: %v", i+1, buffer[:max(n, 0)], err)
+		}
+		syscall.SetNonblock(fd, true)
+		event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(len(c.sockets))}
+		if err := syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, fd, &event); err != nil {
+			return nil, err
+		}
+		c.sockets = append(c.sockets, fd)
+	}
+	c.counts = make([]int, n)
+	return c, nil
+}
+
+func (c *clients) reset(r run) {
+	clear(c.counts)
+	c.least, c.at, c.reloads = 0, len(c.counts), 0
+	c.latencies = c.latencies[:0]
+	if r.Rate > 0 {
+		c.latencies = slices.Grow(c.latencies, r.Events*len(c.counts))
+	}
+}
+
+// read reads until all have all events, and tells the server how far they are.
+func (c *clients) read(r run, server io.Writer) error {
+	marker := []byte("data: ")
+	if *transport == "frame" {
+		marker = []byte(`"message",`)
+	}
+	var events [256]syscall.EpollEvent
+	buffer := make([]byte, 256<<10)
+	for told := 0; c.least < r.Events; {
+		n, err := syscall.EpollWait(c.epoll, events[:], 20_000)
+		if n == 0 {
+			return fmt.Errorf("nothing comes: the slowest has %d events", c.least)
+		}
+		if err != nil {
+			continue
+		}
+		for _, e := range events[:n] {
+			got, err := syscall.Read(c.sockets[e.Fd], buffer)
+			if err == syscall.EAGAIN {
+				continue
+			}
+			if got <= 0 {
+				return fmt.Errorf("a stream ends: %v", err)
+			}
+			c.take(int(e.Fd), buffer[:got], marker, r.Rate > 0)
+		}
+		if c.least >= told+max(1, r.Window/8) || c.least >= r.Events {
+			told = c.least
+			fmt.Fprintln(server, told)
+		}
+	}
+	return nil
+}
+
+func (c *clients) take(i int, b, marker []byte, timed bool) {
+	c.reloads += bytes.Count(b, []byte("event: reload"))
+	n := bytes.Count(b, marker)
+	if timed && n > 0 {
+		now := time.Now().UnixNano()
+		for rest := b; ; {
+			_, after, found := bytes.Cut(rest, marker)
+			if !found {
+				break
+			}
+			after = bytes.TrimLeft(after, `"`)
+			if at, err := strconv.ParseInt(string(after[:min(19, len(after))]), 10, 64); err == nil {
+				c.latencies = append(c.latencies, float64(now-at)/1e6)
+			}
+			rest = after
+		}
+	}
+	for ; n > 0; n-- {
+		if c.counts[i]++; c.counts[i] == c.least+1 {
+			if c.at--; c.at == 0 {
+				c.advance()
+			}
+		}
+	}
+}
+
+// advance counts anew who has the least.
+func (c *clients) advance() {
+	c.least = slices.Min(c.counts)
+	for _, n := range c.counts {
+		if n == c.least {
+			c.at++
+		}
+	}
+}
