@@ -126,10 +126,11 @@ func (h *Hub) sendEnd(topic string) error {
 	if err := f.until(ctx, func() bool { return f.complete() > 0 }); err != nil || f.logs[0].hasEnded() {
 		return err
 	}
-	if _, err := h.Broker.Publish(ctx, topic, "", nil); err != nil {
+	id, err := h.Broker.Publish(ctx, topic, "", nil)
+	if err != nil {
 		return err
 	}
-	return f.until(ctx, f.logs[0].hasEnded)
+	return f.until(ctx, func() bool { return f.complete() >= id })
 }
 
 // hasFar reports whether the broker has topic. One that cannot be asked may have
@@ -156,7 +157,11 @@ func (h *Hub) await(topics []string) error {
 		return err
 	}
 	defer f.leave()
-	ctx, cancel := context.WithTimeout(context.Background(), brokerWait)
+	wait := brokerWait
+	if !h.Broker.Status().Connected { // it may be changing from one server to another
+		wait = brokerTick
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	if err := f.until(ctx, func() bool { return len(f.logs) == 0 || f.complete() > 0 }); err != nil || len(f.logs) < 2 {
 		return err

@@ -18,7 +18,8 @@
 //
 // # What it needs
 //
-// NATS 2.12 or later, for events that are published together. An id is the time
+// NATS 2.15, with which it is tested; those before 2.12 do not keep events that
+// are published together. An id is the time
 // at which the stream was made, in microseconds since 1970, plus the sequence
 // number; a stream that is made anew is therefore a gap for everybody.
 package jetstream

@@ -412,3 +412,55 @@ func certificate(t *testing.T, directory string) (cert, key string) {
 	}
 	return cert, key
 }
+
+// A user who may do no more than the deployment's README says can do all.
+func TestAUserNeedsLittle(t *testing.T) {
+	_, config := one(t, `authorization { users: [ { user: ff, password: secret, permissions: {
+		publish: [ "foreverframe.>", "$JS.API.STREAM.INFO.foreverframe", "$JS.API.STREAM.CREATE.foreverframe", "$JS.API.DIRECT.GET.foreverframe" ]
+		subscribe: [ "foreverframe.>", "_INBOX.>" ]
+	} } ] }`)
+	config.URL = strings.Replace(config.URL, "//", "//ff:secret@", 1)
+	hub, other := run(t, connect(t, config), 0), run(t, connect(t, config), 0)
+	place := other.Feed("x", "y").After
+	var want []uint64
+	want = append(want, publish(t, hub, "x", 1))
+	ids, err := hub.PublishAll("y", entry(2), entry(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, ids...)
+	got, err := read(t, other, 3, place, "x", "y")
+	if err != nil || len(got) != 3 {
+		t.Fatalf("there is %v, %v", got, err)
+	}
+	for i, e := range got {
+		if e.ID != want[i] {
+			t.Errorf("event %d is %v", i, e)
+		}
+	}
+	if !other.Has("x") || other.Has("z") {
+		t.Error("it does not know what there is")
+	}
+}
+
+// What is published where the end is not known begins the topic anew, at every
+// hub: it is acknowledged, so it is not lost.
+func TestATopicBeginsAnewAfterItsEnd(t *testing.T) {
+	_, config := one(t, "")
+	hub, other := run(t, connect(t, config), 0), run(t, connect(t, config), 0)
+	publish(t, hub, "x", 1)
+	if err := hub.End("x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hub.Publish("x", entry(2)); !errors.Is(err, stream.ErrTopicEnded) {
+		t.Errorf("where the end is known: %v", err)
+	}
+	id := publish(t, other, "x", 3)
+	for _, h := range []*stream.Hub{hub, other, run(t, connect(t, config), 0)} {
+		got, err := read(t, h, 2, 0, "x")
+		if err != nil || len(got) != 2 || got[1].ID != id || h.Feed("x").Ended() {
+			t.Errorf("there is %v, %v", got, err)
+		}
+	}
+	publish(t, hub, "x", 4)
+}
