@@ -31,7 +31,8 @@ type Broker interface {
 	Has(ctx context.Context, topic string) (bool, error)
 	// Follow calls show with what of topic is kept, which may be nothing, and
 	// then with all that is new, in order, until ctx is done. While the broker
-	// cannot be reached it waits. It calls show from one goroutine at a time.
+	// cannot be reached it waits. It calls show from one goroutine at a time;
+	// show waits, a second at most, for who has to write what was shown before.
 	Follow(ctx context.Context, topic string, show func(News))
 	// Sync returns when all that topics have up to the id upTo, or up to the
 	// newest id that there is if that is smaller, has been shown. The topics are
@@ -182,6 +183,31 @@ func (f *follower) until(ctx context.Context, done func() bool) error {
 		}
 	}
 	return nil
+}
+
+// standing returns the newest id of the hub, or with a broker the one up to which
+// all that f follows is here, zero if that is not known yet.
+func (h *Hub) standing(f *follower) uint64 {
+	if h.Broker == nil {
+		return h.newest.Load()
+	}
+	return f.complete()
+}
+
+// holds reports whether a reader of topics at place need not wait for a broker to
+// say whether there is such a place.
+func (h *Hub) holds(topics []string, place uint64) bool {
+	if h.Broker == nil {
+		return true
+	}
+	for _, topic := range topics {
+		newest := uint64(0)
+		h.find(topic, func(l *log) { newest = l.newest.Load() })
+		if newest == 0 || newest < place {
+			return false
+		}
+	}
+	return true
 }
 
 // certain returns after, or the id up to which h has all of topics if that is

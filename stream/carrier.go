@@ -248,9 +248,15 @@ func (l *log) drop() {
 	}
 }
 
-// show adds what a broker has brought. If something is missing in front of it,
-// all before is forgotten, so every place there is a gap.
+// show adds what a broker has brought, and waits as a publisher does.
 func (l *log) show(n News) {
+	l.bring(n)
+	l.yield()
+}
+
+// bring adds n. If something is missing in front of it, all before is forgotten,
+// so every place there is a gap.
+func (l *log) bring(n News) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	newest, gap := l.newest.Load(), false

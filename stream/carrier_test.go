@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // A lateBroker is a Broker in memory whose topics are as late as a test wants,
@@ -329,5 +332,48 @@ func TestNewsThatDoNotFollowAreAGap(t *testing.T) {
 			}
 			break
 		}
+	})
+}
+
+// Who follows over a connection gets what a broker brings, from the place of an
+// event that this hub has not seen yet, too, and is told to reload when the broker
+// begins anew.
+func TestABrokersFollowersOverAConnection(t *testing.T) {
+	eitherWay(t, func(t *testing.T, network string) {
+		b := newLateBroker(func() time.Duration { return 20 * time.Millisecond })
+		h, other := carried(t, b), carried(t, b.another())
+		feed := h.Feed("a", "b")
+		s := serve(t, network, func(_ *site, req *fasthttp.RequestCtx) {
+			r := Response{Transport: SSE{}, Feed: feed, After: LastEventID(req)}
+			r.Serve(req)
+		})
+		until := func(c *client, text string) {
+			for got := ""; !strings.Contains(got, text); {
+				chunk := c.chunk()
+				if got += chunk; chunk == "" || !strings.Contains(text, "reload") && strings.Contains(got, "reload") {
+					t.Fatalf("before %q there is %q", text, got)
+				}
+			}
+		}
+		early := s.connect(t)
+		early.ask("GET /")
+		early.head()
+		for n := range 8 {
+			topic := string(rune('a' + n%2))
+			id, err := other.Publish(topic, Emit("", fmt.Sprint("seen-", n)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ahead := s.connect(t)
+			ahead.ask("GET /", fmt.Sprint("Last-Event-ID: ", id))
+			ahead.head()
+			next, _ := other.Publish(topic, Emit("", fmt.Sprint("next-", n)))
+			until(ahead, fmt.Sprintf("id: %d", next))
+			until(early, fmt.Sprint("next-", n))
+		}
+		b.mu.Lock()
+		b.born, b.all, b.topics = uint64(now()), nil, nil
+		b.mu.Unlock()
+		until(early, "event: reload")
 	})
 }

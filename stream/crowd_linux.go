@@ -74,9 +74,12 @@ func (s *shard) leave(n int) {
 func (s *session) canShare() bool {
 	t, ok := s.Transport.(Sharer)
 	_, plain := s.conn.(*net.TCPConn)
-	return ok && plain && s.Feed.hub != nil && s.Feed.err == nil && s.Feed.hub.Broker == nil && s.Shell == nil && s.Wait == 0 && !s.gzip && s.Flush == Flush{} &&
+	return ok && plain && s.Feed.hub != nil && s.Feed.err == nil && s.Feed.hub.holds(s.Feed.Topics, s.place()) && s.Shell == nil && s.Wait == 0 && !s.gzip && s.Flush == Flush{} &&
 		reflect.ValueOf(t.Shared()).Comparable() && theWatcher() != nil
 }
+
+// place returns the id after which the session goes on.
+func (s *session) place() uint64 { return cmp.Or(s.After, s.Feed.After) }
 
 // serveShared makes req's connection a subscriber. fasthttp may drop who hijacks a
 // connection without a word, so until then the session has no place.
@@ -104,7 +107,7 @@ func (s *session) subscribe(head []byte) (err error) {
 		path:   unique.Make(s.path),
 		began:  time.Now(),
 		fresh:  true,
-		place:  cmp.Or(s.After, s.Feed.After),
+		place:  s.place(),
 		rest:   appendChunk(slices.Clone(head), start),
 		open:   s.Transport.AppendOpen(nil),
 	}

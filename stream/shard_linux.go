@@ -80,7 +80,10 @@ func newShard(c crowd) (*shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.place = c.hub.newest.Load()
+	if f.place = c.hub.standing(f); f.place == 0 {
+		f.leave()
+		return nil, ErrBroker
+	}
 	s.follower, s.newest = f, &batch{last: f.place}
 	s.read.Store(f.place)
 	s.every, s.deadline, s.silence = ticksOf(c.timeout, c.heartbeat)
@@ -196,7 +199,7 @@ func (s *shard) advance() {
 	}
 	switch {
 	case errors.Is(err, ErrGap):
-		s.follower.place = s.hub.newest.Load()
+		s.follower.place = s.hub.standing(s.follower)
 		s.detachAll()
 		s.eachCurrent(s.reload)
 	case err != nil && !s.over:
@@ -366,7 +369,7 @@ func (s *shard) replay(u *subscriber) {
 // reload tells u that events are missing.
 func (s *shard) reload(u *subscriber) {
 	gaps.Inc()
-	u.say(causeGap, Event{ID: s.hub.Feed(s.names...).After, Update: Reload()})
+	u.say(causeGap, Event{ID: s.hub.standing(s.follower), Update: Reload()})
 }
 
 // isDone tells u that nothing more comes.
