@@ -65,11 +65,20 @@ func TestARandomKeyIsMadeOnlyIfNobodyMayPublishOtherwise(t *testing.T) {
 }
 
 func TestEveryFlagIsAnEnvironmentVariable(t *testing.T) {
-	for _, command := range []any{Command{}, Pipe{}} {
+	seen := make(map[string]bool)
+	for _, command := range []any{Command{}, Pipe{}, brokerFlags{}} {
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(command)) {
-			if !field.Anonymous && !strings.HasPrefix(field.Tag.Get("env"), "FOREVERFRAME_") {
-				t.Errorf("%T.%s has the variable %q", command, field.Name, field.Tag.Get("env"))
+			if _, flags := field.Tag.Lookup("embed"); flags || field.Anonymous {
+				continue
+			}
+			if name := field.Tag.Get("env"); !strings.HasPrefix(name, "FOREVERFRAME_") {
+				t.Errorf("%T.%s has the variable %q", command, field.Name, name)
+			} else {
+				seen[name] = true
 			}
 		}
+	}
+	if !seen["FOREVERFRAME_NATS"] {
+		t.Error("--nats is none of them")
 	}
 }
