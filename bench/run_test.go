@@ -85,7 +85,10 @@ func TestEveryScenarioIsWholeOverEveryTransport(t *testing.T) {
 
 func TestABrowserShowsEveryUpdate(t *testing.T) {
 	if _, err := exec.LookPath("chromium"); err != nil {
-		t.Skip("there is no Chromium")
+		if os.Getenv("CI") != "" {
+			t.Fatal("chromium is not installed: make install")
+		}
+		t.Skip("chromium is not installed: make install")
 	}
 	r := Run{Entrants: entrants(t)[:1], Scenarios: []string{"browser"}, Browser: true, Duration: 200 * time.Millisecond, Rounds: 1}
 	report, err := r.Measure(t.Context())
