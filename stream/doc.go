@@ -21,8 +21,8 @@
 // A Response whose updates are those of a Feed need not have a goroutine: it is
 // served by the crowd, a few workers that write bytes encoded once to all who
 // follow the same topics. That is so for HTTP/1.1 over plain TCP on Linux, if the
-// Hub has no Broker and the Transport is a Sharer (SSE, and the forever frame of
-// package fallback), with no Shell, no Wait, no compression and the zero Flush.
+// Transport is a Sharer (SSE, and the forever frame of package fallback), with no
+// Shell, no Wait, no compression and the zero Flush.
 // Everywhere else it has its goroutine: over TLS, on other systems, for HTTP/1.0
 // and for every other transport. Both ways send the same and keep the same
 // promises.
@@ -38,6 +38,9 @@
 //   - Lifetimes: a stream ends when its Source returns, the browser leaves, a
 //     write misses its deadline or the server shuts down. Then its context is
 //     done, and when Serve's stream has ended nothing of it is left.
+//   - Draining: Streams.Drain lets pages that end have their time, and ends those
+//     that follow a feed one after the other, so that their browsers do not come
+//     back all at once.
 //   - Durability: with a Store, what Publish has answered survives the end of
 //     the process, and nobody sees it before it does.
 //   - Injection: no content leaves the place that it was put in. Text, AppendJS and
