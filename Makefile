@@ -7,7 +7,7 @@
 ACORN := acorn@8.19.0
 # Each is a program, and its package where that has another name.
 PROGRAMS := chromium firefox-esr WebKitWebDriver:webkit2gtk-driver Xvfb:xvfb \
-	lynx w3m links2 elinks netsurf-fb curl nginx npm node:nodejs
+	lynx w3m links2 elinks netsurf-fb curl nginx openssl npm node:nodejs
 CLIENTS := demo/clients# a module of its own
 PEERS := bench/peers# another
 NCHANS := $(if $(NCHAN)$(wildcard /usr/lib/nginx/modules/ngx_nchan_module.so),nchan)
