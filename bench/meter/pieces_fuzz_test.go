@@ -49,6 +49,7 @@ func FuzzPieces(f *testing.F) {
 			f.Add(fmt.Appendf(nil, "HTTP/1.0 200 OK\r\n\r\n%s", body), i, 2)
 		}
 	}
+	f.Add([]byte("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nid:00\r\n70\r\n0000000000000000000000000000000ev-0000000000\n\nid:\nev-\n\n"), 46, 18)
 	f.Fuzz(func(t *testing.T, wire []byte, transport, size int) {
 		if len(wire) > 400 { // less than what a scan keeps, so that it may forget nothing
 			return

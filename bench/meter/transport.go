@@ -43,7 +43,7 @@ func TransportOf(name string) Transport {
 	return Transport{}
 }
 
-// eventID finds the last id field of an event stream.
+// eventID finds the last id field of an event stream that has a value.
 func eventID(part []byte) string {
 	for {
 		i := bytes.LastIndex(part, []byte("id:"))
@@ -52,7 +52,9 @@ func eventID(part []byte) string {
 		}
 		if i == 0 || part[i-1] == '\n' {
 			value, _, _ := bytes.Cut(part[i+len("id:"):], []byte("\n"))
-			return string(bytes.TrimSpace(value))
+			if id := bytes.TrimSpace(value); len(id) > 0 {
+				return string(id)
+			}
 		}
 		part = part[:i]
 	}
@@ -76,19 +78,24 @@ func scriptID(part []byte) string {
 	}
 }
 
-// jsonID finds the last member "id".
+// jsonID finds the last member "id" that is a number.
 func jsonID(part []byte) string {
 	const name = `"id":`
-	i := bytes.LastIndex(part, []byte(name))
-	if i < 0 {
-		return ""
+	for {
+		i := bytes.LastIndex(part, []byte(name))
+		if i < 0 {
+			return ""
+		}
+		start := i + len(name)
+		end := start
+		for end < len(part) && digit(part[end]) {
+			end++
+		}
+		if end > start {
+			return string(part[start:end])
+		}
+		part = part[:i]
 	}
-	start := i + len(name)
-	end := start
-	for end < len(part) && digit(part[end]) {
-		end++
-	}
-	return string(part[start:end])
 }
 
 func digit(c byte) bool { return '0' <= c && c <= '9' }
