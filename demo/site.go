@@ -101,6 +101,7 @@ var demos = []demo{
 // Handler returns the handler of all requests of the site.
 func (s *Site) Handler() fasthttp.RequestHandler {
 	r := router.New()
+	r.RedirectFixedPath, r.RedirectTrailingSlash = false, false // it sends who asks for /a%00/ to "http:///"
 	r.PanicHandler = panicked
 	r.NotFound = notFound
 	r.MethodNotAllowed = methodNotAllowed
