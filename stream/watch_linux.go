@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// watchClose calls gone, once and soon, when the other end of conn closes it,
-// and returns a function that ends the watch. It reads nothing from conn, so
-// that a pipelined request stays where it is, and costs no goroutine: one epoll
-// instance, which waits in Go's own poller, watches all connections. A connection that has no descriptor is not watched: its end shows
-// when a write fails.
+// watchClose calls gone, once and soon, when the other end of conn closes it, and
+// returns a function that ends the watch. It reads nothing from conn, so that a
+// pipelined request stays where it is, and costs no goroutine: one epoll
+// instance, which waits in Go's own poller, watches all connections. A connection
+// that has no descriptor is not watched: its end shows when a write fails.
 func watchClose(conn net.Conn, gone func()) (stop func()) {
 	raw := descriptor(conn)
 	if raw == nil {
