@@ -242,6 +242,10 @@ type webkitPage struct {
 
 // call calls a command for this tab.
 func (p *webkitPage) call(method, path string, params object, result any) error {
+	return p.callWithin(Patience, method, path, params, result)
+}
+
+func (p *webkitPage) callWithin(patience time.Duration, method, path string, params object, result any) error {
 	s := p.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -251,7 +255,7 @@ func (p *webkitPage) call(method, path string, params object, result any) error 
 		}
 		s.shown = p.handle
 	}
-	return s.call(method, path, params, result)
+	return s.callWithin(patience, method, path, params, result)
 }
 
 func (p *webkitPage) beside() (page, error) {
@@ -270,9 +274,11 @@ func (p *webkitPage) visit(url string) error {
 	return arrive(p, url, func() error { return p.call("POST", "/url", object{"url": url}, nil) })
 }
 
+// value is not patient: a script that is called just as the page gives way to
+// another one may never be answered, but the next one is.
 func (p *webkitPage) value(expression string) (string, error) {
 	var text *string
-	err := p.call("POST", "/execute/sync", object{"script": "return " + expression, "args": []string{}}, &text)
+	err := p.callWithin(Patience/6, "POST", "/execute/sync", object{"script": "return " + expression, "args": []string{}}, &text)
 	if err == nil && text == nil {
 		err = errors.New("the value is no string")
 	}
