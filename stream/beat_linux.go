@@ -55,8 +55,9 @@ func (s *shard) forget() {
 		s.notices = nil
 	}
 	s.mu.Unlock()
+	s.window.close()
 	if s.attached == 0 {
-		s.newest.bytes = nil
+		s.newest.bytes, s.newest.zip = nil, zipped{}
 	}
 }
 

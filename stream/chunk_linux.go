@@ -36,6 +36,7 @@ type batch struct {
 	last  uint64 // all events up to this id are in this batch or before it
 	end   int    // the number of bytes of the shard's batches up to here
 	next  *batch // nil until there is one
+	zip   zipped // for those who take gzip
 }
 
 // chunkRoom is room for the size of a chunk.
@@ -52,6 +53,7 @@ func (b *batch) frame(encode func(b []byte) []byte) {
 	size := appendChunkSize(make([]byte, 0, chunkRoom), b.stats.Bytes)
 	b.start = chunkRoom - len(size)
 	copy(b.bytes[b.start:], size)
+	b.zip.forget()
 }
 
 // encode makes events the batch's content.
@@ -66,6 +68,9 @@ func (b *batch) encode(t Transport, events []Event) {
 	b.stats.Updates = len(events)
 	b.last = events[len(events)-1].ID
 }
+
+// content returns the chunk's content.
+func (b *batch) content() []byte { return b.bytes[b.body : len(b.bytes)-2] }
 
 // events returns the batch without what encloses its events.
 func (b *batch) events() []byte { return b.bytes[b.body:b.tail] }

@@ -24,6 +24,7 @@ type crowd struct {
 	timeout   time.Duration
 	heartbeat time.Duration
 	limit     Limit
+	gzip      bool
 	server    context.Context
 }
 
@@ -74,7 +75,7 @@ func (s *shard) leave(n int) {
 func (s *session) canShare() bool {
 	t, ok := s.Transport.(Sharer)
 	_, plain := s.conn.(*net.TCPConn)
-	return ok && plain && s.Feed.hub != nil && s.Feed.err == nil && s.Feed.hub.holds(s.Feed.Topics, s.place()) && s.Shell == nil && s.Wait == 0 && !s.gzip && s.Flush == Flush{} &&
+	return ok && plain && s.Feed.hub != nil && s.Feed.err == nil && s.Feed.hub.holds(s.Feed.Topics, s.place()) && s.Shell == nil && s.Wait == 0 && s.Flush == Flush{} &&
 		reflect.ValueOf(t.Shared()).Comparable() && theWatcher() != nil
 }
 
@@ -108,9 +109,14 @@ func (s *session) subscribe(head []byte) (err error) {
 		began:  time.Now(),
 		fresh:  true,
 		place:  s.place(),
-		rest:   appendChunk(slices.Clone(head), start),
+		rest:   slices.Clone(head),
 		open:   s.Transport.AppendOpen(nil),
 	}
+	if s.gzip {
+		sub.gzip = new(gzipMember)
+		sub.rest = appendChunk(sub.rest, []byte(gzipHead))
+	}
+	sub.rest = sub.appendOwn(sub.rest, start)
 	if len(start) > 0 {
 		sub.unsent = Stats{Flushes: 1, Bytes: len(start)}
 	}
@@ -130,6 +136,7 @@ func (s *session) subscribe(head []byte) (err error) {
 		timeout:   timeout,
 		heartbeat: orDefault(s.Heartbeat, defaultHeartbeat),
 		limit:     s.Limit,
+		gzip:      s.gzip,
 		server:    s.server,
 	}.shard()
 	if err != nil {

@@ -3,9 +3,15 @@
 package stream
 
 import (
+	"bufio"
+	"compress/flate"
+	"compress/gzip"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"runtime"
 	"strings"
 	"sync"
@@ -57,7 +63,7 @@ func TestACrowdUnderStress(t *testing.T) {
 	start := func() *site {
 		s := serve(t, "tcp", func(s *site, req *fasthttp.RequestCtx) {
 			streams.Handler(func(req *fasthttp.RequestCtx) {
-				r := Response{Transport: SSE{}, Feed: hub.Feed(string(req.Path()[1:])), WriteTimeout: 300 * time.Millisecond, Heartbeat: 50 * time.Millisecond}
+				r := Response{Transport: SSE{}, Feed: hub.Feed(string(req.Path()[1:])), WriteTimeout: 300 * time.Millisecond, Heartbeat: 50 * time.Millisecond, Compress: true}
 				r.Transport = SSE{Beat: req.QueryArgs().Has("beat")}
 				r.Serve(req)
 			})(req)
@@ -125,6 +131,7 @@ type stressed struct {
 	random *rand.Rand
 	place  uint64
 	next   int
+	text   string // of this visit, that is no whole event yet
 	done   bool
 }
 
@@ -136,13 +143,21 @@ func (b *stressed) visit(s *site, topic string) error {
 		return nil // the server is about to end
 	}
 	defer conn.Close()
+	b.text = ""
 	c := conn.(*net.TCPConn)
 	c.SetDeadline(time.Now().Add(10 * time.Second))
-	beat := ""
+	query, header := fmt.Sprintf("after=%d", b.place), ""
 	if b.random.IntN(2) == 0 {
-		beat = "&beat"
+		query += "&beat"
 	}
-	fmt.Fprintf(c, "GET /%s?after=%d%s HTTP/1.1\r\nHost: a\r\n\r\n", topic, b.place, beat)
+	if b.random.IntN(2) == 0 {
+		header = "Accept-Encoding: gzip\r\n"
+	}
+	fmt.Fprintf(c, "GET /%s?%s HTTP/1.1\r\nHost: a\r\n%s\r\n", topic, query, header)
+	body, err := answerOf(c)
+	if err != nil {
+		return nil // the server has ended
+	}
 	limit, stall := -1, -1
 	switch b.random.IntN(4) {
 	case 0:
@@ -150,39 +165,54 @@ func (b *stressed) visit(s *site, topic string) error {
 	case 1:
 		stall = b.random.IntN(300 << 10)
 	}
-	var body unchunked
 	buffer := make([]byte, 1+b.random.IntN(32<<10))
 	for total := 0; ; {
-		n, err := c.Read(buffer)
+		n, err := body.Read(buffer)
 		total += n
-		body.add(buffer[:n])
-		if err := b.take(&body); err != nil || b.done {
+		b.text += string(buffer[:n])
+		if err := b.take(); err != nil {
 			return err
 		}
-		if err != nil {
+		switch {
+		case b.done:
+			_, err := io.Copy(io.Discard, body)
+			return err
+		case errors.Is(err, gzip.ErrChecksum), errors.As(err, new(flate.CorruptInputError)):
+			return err
+		case err != nil:
 			return nil
-		}
-		if limit >= 0 && total >= limit {
+		case limit >= 0 && total >= limit:
 			if b.random.IntN(2) == 0 {
 				c.SetLinger(0) // RST
 			}
 			return nil
-		}
-		if stall >= 0 && total >= stall {
+		case stall >= 0 && total >= stall:
 			time.Sleep(time.Duration(b.random.IntN(500)) * time.Millisecond)
 			stall = -1
 		}
 	}
 }
 
+// answerOf reads the head of an answer and returns its body as it comes.
+func answerOf(c net.Conn) (io.Reader, error) {
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return nil, err
+	}
+	if answer.Header.Get("Content-Encoding") != "gzip" {
+		return answer.Body, nil
+	}
+	return gzip.NewReader(bufio.NewReader(answer.Body))
+}
+
 // take reads the events that are whole.
-func (b *stressed) take(body *unchunked) error {
+func (b *stressed) take() error {
 	for {
-		block, rest, whole := strings.Cut(body.text, "\n\n")
+		block, rest, whole := strings.Cut(b.text, "\n\n")
 		if !whole {
 			return nil
 		}
-		body.text = rest
+		b.text = rest
 		events, _ := parseSSE(block + "\n\n")
 		for _, e := range events {
 			switch {
@@ -204,32 +234,5 @@ func (b *stressed) take(body *unchunked) error {
 				fmt.Sscan(e.ID, &b.place)
 			}
 		}
-	}
-}
-
-// unchunked is a body as it comes, without its head and its chunks' sizes.
-type unchunked struct {
-	raw  string
-	text string
-	body bool
-}
-
-func (u *unchunked) add(b []byte) {
-	u.raw += string(b)
-	if !u.body {
-		_, rest, whole := strings.Cut(u.raw, "\r\n\r\n")
-		if !whole {
-			return
-		}
-		u.body, u.raw = true, rest
-	}
-	for {
-		line, rest, whole := strings.Cut(u.raw, "\r\n")
-		var size int
-		if _, err := fmt.Sscanf(line, "%x", &size); !whole || err != nil || len(rest) < size+2 {
-			return
-		}
-		u.text += rest[:size]
-		u.raw = rest[size+2:]
 	}
 }

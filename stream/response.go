@@ -55,9 +55,11 @@ type Response struct {
 	// if there is none in so long. Zero means a stream. Long polling is its use.
 	Wait time.Duration
 	// Compress lets the body be compressed for a client that accepts gzip. Every
-	// write is complete for its reader. It takes 200 KB while the stream is open,
-	// so it is for pages that end; and a page that shows a secret beside what a
-	// stranger has chosen gives the secret's text away by its length.
+	// write is complete for its reader. A page that ends takes 200 KB for it while
+	// it is open. A feed is compressed only where that is done once for all of its
+	// followers, by the transport SSE; package documentation says where. A stream
+	// that shows a secret beside what a stranger has chosen gives the secret's text
+	// away by its length.
 	Compress bool
 	// MaxSlots is the number of slots that the page may wait for at once. Zero
 	// means 1,000, less than zero any number.
@@ -131,7 +133,7 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	header := &req.Response.Header
 	r.Transport.Header(header)
 	streamHeaders(header)
-	s.gzip = r.compresses(req)
+	s.gzip = s.canCompress() && r.compresses(req)
 	if composer, ok := r.Transport.(Composer); ok {
 		s.document = composer.Compose()
 		s.serveDocument(req)
@@ -147,6 +149,12 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	default:
 		req.Response.SetBodyStream(body{s}, -1)
 	}
+}
+
+// canCompress reports whether the session may be compressed: not what has no end,
+// unless it is compressed once for many, of whom none has a head of its own.
+func (s *session) canCompress() bool {
+	return s.Feed.hub == nil || s.Wait > 0 || s.canShare() && len(s.Transport.AppendOpen(nil)) == 0
 }
 
 // untilClose is the content length of a body that ends with its connection.

@@ -42,6 +42,7 @@ type shard struct {
 	taken    []notice      // empty, the place for the next ones
 	head     []byte        // room for the head of a chunk
 	vector   vector
+	window   window    // of those who take gzip
 	over     bool      // all topics have ended
 	stopped  bool      // nobody is left, and nobody joins
 	now      time.Time // at the last tick
@@ -263,7 +264,10 @@ func (s *shard) batch(events []Event) (b *batch, err error) {
 		b = &batch{end: s.newest.end}
 	}
 	b.encode(s.transport, events)
-	b.end += len(b.bytes)
+	if s.gzip {
+		s.window.add(b, len(s.current))
+	}
+	b.end += len(b.bytes) + len(b.zip.inside)
 	if b != s.newest {
 		s.newest.next, s.newest = b, b
 	}
@@ -356,14 +360,14 @@ func (s *shard) replay(u *subscriber) {
 	}
 	var b batch
 	b.encode(u.own(), p)
-	content := slices.Concat(u.open, b.bytes[b.body:len(b.bytes)-2])
+	content := slices.Concat(u.open, b.content())
 	if u.full(len(content)) {
 		u.again(len(p), b.events())
 		return
 	}
 	b.stats.Bytes = len(content)
 	u.unsent.add(b.stats)
-	u.rest = appendChunk(u.rest, content)
+	u.rest = u.appendOwn(u.rest, content)
 }
 
 // reload tells u that events are missing.

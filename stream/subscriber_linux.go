@@ -15,9 +15,10 @@ import (
 // shard, whose turn it is.
 type subscriber struct {
 	shard     *shard
-	member    *member   // nil if the server has no Streams
-	transport Transport // its own; nil if it is the shard's
-	open      []byte    // what its AppendOpen appends
+	member    *member     // nil if the server has no Streams
+	transport Transport   // its own; nil if it is the shard's
+	open      []byte      // what its AppendOpen appends
+	gzip      *gzipMember // nil if it does not take gzip; else open is empty
 	log       *slog.Logger
 	path      unique.Handle[string] // of the request, for the log
 	began     time.Time
@@ -76,10 +77,38 @@ func (u *subscriber) write(b *batch) bool {
 // writeWhole is write for a batch that is framed for this subscriber. The last
 // batch that it has begun is at.
 func (u *subscriber) writeWhole(b, at *batch) bool {
-	whole := b.bytes[b.start:]
+	whole := u.chunk(b)
 	n, err := writeSome(u.fd, whole)
 	u.unsent = b.stats
 	return u.wrote(at, whole[n:], err)
+}
+
+// chunk returns b as it is on the wire of u.
+func (u *subscriber) chunk(b *batch) []byte {
+	if u.gzip == nil {
+		return b.bytes[b.start:]
+	}
+	whole, inside := u.gzip.take(b)
+	if !inside {
+		u.shard.window.outside++
+	}
+	return whole
+}
+
+// appendOwn appends content, which nobody else gets, as a chunk.
+func (u *subscriber) appendOwn(b, content []byte) []byte {
+	if u.gzip == nil {
+		return appendChunk(b, content)
+	}
+	return u.gzip.appendOwn(b, content)
+}
+
+// appendEnd appends what ends the response.
+func (u *subscriber) appendEnd(b []byte) []byte {
+	if u.gzip != nil {
+		b = u.gzip.appendEnd(b)
+	}
+	return append(b, lastChunk...)
 }
 
 // wrote counts what has left of u.unsent, all but rest.
@@ -151,9 +180,9 @@ func (u *subscriber) finish(cause string, updates int, events []byte) {
 	if len(events) > 0 {
 		tail := u.own().AppendClose(slices.Concat(u.open, events))
 		u.unsent.add(Stats{Updates: updates, Flushes: 1, Bytes: len(tail)})
-		rest = appendChunk(rest, tail)
+		rest = u.appendOwn(rest, tail)
 	}
-	u.keep(append(rest, lastChunk...))
+	u.keep(u.appendEnd(rest))
 }
 
 // say is finish with a single update.
