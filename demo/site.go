@@ -215,7 +215,8 @@ func (s *Site) feed(req *fasthttp.RequestCtx) {
 			return
 		}
 	}
-	fallback.ServeFeed(req, s.Hub.Feed(topics...))
+	// what takes a token to be read may be a secret, whose size would tell of it
+	fallback.Serve(req, stream.Response{Feed: s.Hub.Feed(topics...), Compress: s.Tokens == nil})
 }
 
 // mayFollow reports whether the sender of req may follow topics, and answers req

@@ -34,8 +34,14 @@ const (
 // If req asks for none of them it answers 406, or 400 for an unknown name, with
 // a list.
 // The query's "beat" asks for heartbeats that scripts can see, after so many
-// seconds of silence.
-func Serve(req *fasthttp.RequestCtx, r stream.Response) { serve(req, r, place{}) }
+// seconds of silence. A Feed in the place of a Source is served as by ServeFeed.
+func Serve(req *fasthttp.RequestCtx, r stream.Response) {
+	if r.Source == nil && len(r.Feed.Topics) > 0 {
+		serveFeed(req, r)
+		return
+	}
+	serve(req, r, place{})
+}
 
 // A place is what a feed knows of where a browser is in it.
 type place struct {
@@ -152,7 +158,11 @@ func vary(req *fasthttp.RequestCtx, header string) {
 // else the feed's own place. An EventSource that has all of a feed that has ended
 // gets 204, No Content.
 func ServeFeed(req *fasthttp.RequestCtx, feed stream.Feed) {
-	switch err := feed.Err(); {
+	serveFeed(req, stream.Response{Feed: feed})
+}
+
+func serveFeed(req *fasthttp.RequestCtx, r stream.Response) {
+	switch err := r.Feed.Err(); {
 	case errors.Is(err, stream.ErrTopics):
 		stream.Refuse(req, fasthttp.StatusTooManyRequests, err.Error())
 		req.Response.Header.Set(fasthttp.HeaderRetryAfter, "60")
@@ -165,10 +175,10 @@ func ServeFeed(req *fasthttp.RequestCtx, feed stream.Feed) {
 		stream.Refuse(req, fasthttp.StatusBadRequest, err.Error())
 		return
 	}
-	last := stream.LastEventID(req)
+	feed, last := r.Feed, stream.LastEventID(req)
 	finished := feed.Ended() && !req.QueryArgs().Has("after") && (last == 0 || last >= feed.After)
 	if last == 0 && req.QueryArgs().Has("after") {
-		feed.After = 0
+		r.Feed.After = 0
 	}
-	serve(req, stream.Response{Feed: feed}, place{finished: finished, catchUp: feed.CatchUp})
+	serve(req, r, place{finished: finished, catchUp: r.Feed.CatchUp})
 }
