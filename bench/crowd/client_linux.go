@@ -3,12 +3,15 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -25,7 +28,7 @@ func subscribe() error {
 	if err := server.read(&address); err != nil {
 		return err
 	}
-	c, err := connect(address, *subscribers)
+	c, err := connect(address, *subscribers, strings.HasSuffix(*sides, "+gzip"))
 	if err != nil {
 		return err
 	}
@@ -70,14 +73,20 @@ type clients struct {
 	at        int   // how many have no more
 	latencies []float64
 	reloads   int
+	texts     chan text // what comes, if it is compressed; nil if it is not
 }
 
-func connect(address string, n int) (*clients, error) {
+func connect(address string, n int, packed bool) (*clients, error) {
 	epoll, err := syscall.EpollCreate1(0)
 	if err != nil {
 		return nil, err
 	}
 	c := &clients{epoll: epoll}
+	request := "GET /feed HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+	if packed {
+		c.texts = make(chan text, 1024)
+		request = strings.Replace(request, "\r\n\r\n", "\r\nAccept-Encoding: gzip\r\n\r\n", 1)
+	}
 	var port int
 	fmt.Sscanf(address, "127.0.0.1:%d", &port)
 	buffer := make([]byte, 4096)
@@ -89,11 +98,16 @@ func connect(address string, n int) (*clients, error) {
 		if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 			return nil, fmt.Errorf("subscriber %d: %w", i+1, err)
 		}
-		syscall.Write(fd, []byte("GET /feed HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"))
-		if n, err := syscall.Read(fd, buffer); n <= 0 || !bytes.HasPrefix(buffer, []byte("HTTP/1.1 200")) {
-			return nil, fmt.Errorf("subscriber %d is answered with %q: %v", i+1, buffer[:max(n, 0)], err)
+		syscall.Write(fd, []byte(request))
+		got, err := syscall.Read(fd, buffer)
+		if got <= 0 || !bytes.HasPrefix(buffer, []byte("HTTP/1.1 200")) {
+			return nil, fmt.Errorf("subscriber %d is answered with %q: %v", i+1, buffer[:max(got, 0)], err)
 		}
 		syscall.SetNonblock(fd, true)
+		if packed {
+			go c.inflate(i, fd, bytes.Clone(buffer[:got])) // until the program ends
+			continue
+		}
 		event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(len(c.sockets))}
 		if err := syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, fd, &event); err != nil {
 			return nil, err
@@ -121,7 +135,24 @@ func (c *clients) read(r run, server io.Writer) error {
 	}
 	var events [256]syscall.EpollEvent
 	buffer := make([]byte, 256<<10)
-	for told := 0; c.least < r.Events; {
+	told := 0
+	tell := func() {
+		if c.least >= told+max(1, r.Window/8) || c.least >= r.Events {
+			told = c.least
+			fmt.Fprintln(server, told)
+		}
+	}
+	for c.least < r.Events {
+		if c.texts != nil {
+			select {
+			case t := <-c.texts:
+				c.take(t.of, t.bytes, marker, r.Rate > 0)
+				tell()
+			case <-time.After(20 * time.Second):
+				return fmt.Errorf("nothing comes: the slowest has %d events", c.least)
+			}
+			continue
+		}
 		n, err := syscall.EpollWait(c.epoll, events[:], 20_000)
 		if n == 0 {
 			return fmt.Errorf("nothing comes: the slowest has %d events", c.least)
@@ -139,12 +170,40 @@ func (c *clients) read(r run, server io.Writer) error {
 			}
 			c.take(int(e.Fd), buffer[:got], marker, r.Rate > 0)
 		}
-		if c.least >= told+max(1, r.Window/8) || c.least >= r.Events {
-			told = c.least
-			fmt.Fprintln(server, told)
-		}
+		tell()
 	}
 	return nil
+}
+
+// A text is what a subscriber has read.
+type text struct {
+	of    int
+	bytes []byte
+}
+
+// inflate reads what comes at the socket of subscriber i, compressed, after begun.
+func (c *clients) inflate(i, fd int, begun []byte) error {
+	file := os.NewFile(uintptr(fd), "socket")
+	answer, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(begun), file)), nil)
+	if err != nil {
+		return err
+	}
+	zip, err := gzip.NewReader(bufio.NewReader(answer.Body))
+	if err != nil {
+		return err
+	}
+	buffer := make([]byte, 4096)
+	var rest []byte
+	for {
+		n, err := zip.Read(buffer)
+		if err != nil {
+			return err
+		}
+		rest = append(rest, buffer[:n]...)
+		whole := bytes.LastIndex(rest, []byte("\n\n")) + 1
+		c.texts <- text{i, bytes.Clone(rest[:whole])}
+		rest = rest[whole:]
+	}
 }
 
 func (c *clients) take(i int, b, marker []byte, timed bool) {

@@ -52,7 +52,7 @@ type memory struct {
 
 var (
 	role        = flag.String("role", "", "what the process is: set by the program itself")
-	sides       = flag.String("sides", "limit,crowd,goroutine,nethttp", "the ways to serve, with commas between them")
+	sides       = flag.String("sides", "limit,crowd,goroutine,nethttp", "the ways to serve, with commas between them; crowd+gzip and goroutine+gzip are compressed")
 	transport   = flag.String("transport", "sse", "sse or frame, for crowd and goroutine")
 	subscribers = flag.Int("subscribers", 1000, "how many")
 	events      = flag.Int("events", 400, "events in a run")

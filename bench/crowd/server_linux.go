@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -39,11 +40,11 @@ const topic = "t"
 // slowest client is.
 func serve(name string) error {
 	var s side
-	switch name {
+	switch kind, _, gzip := strings.Cut(name, "+gzip"); kind {
 	case "limit":
 		s = new(limit)
 	case "crowd", "goroutine":
-		s = &feed{goroutine: name == "goroutine"}
+		s = &feed{goroutine: kind == "goroutine", gzip: gzip}
 	case "nethttp":
 		s = &channels{all: make(map[chan []byte]bool)}
 	default:
@@ -84,6 +85,7 @@ func serve(name string) error {
 		for {
 			line, err := in.ReadString('\n')
 			if err != nil {
+				taken.set(math.MaxInt) // the client has ended
 				return
 			}
 			if n, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
@@ -188,12 +190,13 @@ func proc(file, key string) (n float64) {
 // A feed is Foreverframe.
 type feed struct {
 	goroutine bool
+	gzip      bool // for who accepts it
 	hub       stream.Hub
 }
 
 func (f *feed) serve(l net.Listener) error {
 	server := fasthttp.Server{Handler: func(req *fasthttp.RequestCtx) {
-		r := stream.Response{Transport: stream.SSE{}, Feed: f.hub.Feed(topic)}
+		r := stream.Response{Transport: stream.SSE{}, Feed: f.hub.Feed(topic), Compress: f.gzip}
 		if *transport == "frame" {
 			r.Transport = fallback.Frame{Script: stream.Script{Nonce: stream.Nonce(req)}, Beat: true}
 		}

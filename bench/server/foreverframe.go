@@ -30,7 +30,7 @@ func serveForeverframe(l net.Listener) error {
 			case feed && req.IsPost():
 				publisher.Publish(req, topic)
 			case feed:
-				fallback.ServeFeed(req, hub.Feed(topic))
+				fallback.Serve(req, stream.Response{Feed: hub.Feed(topic), Compress: true})
 			case path == "/job":
 				serveJob(req)
 			case path == "/page":
