@@ -25,7 +25,11 @@ func startScriptProxy(before string) (*scriptProxy, error) {
 		return nil, err
 	}
 	forward := &httputil.ReverseProxy{
-		Rewrite:        func(r *httputil.ProxyRequest) { r.Out.Header.Del("Accept-Encoding") },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			if isPage(r.In) {
+				r.Out.Header.Del("Accept-Encoding")
+			}
+		},
 		Transport:      &http.Transport{DisableCompression: true},
 		FlushInterval:  -1, // at once
 		ModifyResponse: func(response *http.Response) error { insert(response, before); return nil },
@@ -43,6 +47,9 @@ func (p *scriptProxy) close() {
 	<-p.served
 }
 
+// isPage reports whether a request is one for a page, not for a part of one.
+func isPage(req *http.Request) bool { return req.Header.Get("Sec-Fetch-Dest") == "document" }
+
 const doctype = "<!doctype html>"
 
 var nonce = regexp.MustCompile(`'nonce-([^']+)'`)
@@ -50,8 +57,7 @@ var nonce = regexp.MustCompile(`'nonce-([^']+)'`)
 // insert puts a script behind the doctype of an HTML document, under the nonce
 // of the document's policy, if it has one. The script removes its element.
 func insert(response *http.Response, before string) {
-	page := response.Request.Header.Get("Sec-Fetch-Dest") == "document"
-	if !page || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
+	if !isPage(response.Request) || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
 		return
 	}
 	start := "<script>"
