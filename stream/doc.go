@@ -15,8 +15,10 @@
 // A transport for those without scripts is a Composer: page and updates become
 // one Document, which leaves in its own order.
 //
-// A Response is one such stream from its first byte to its last. It writes on
-// fasthttp's connection goroutine, one write for all that is ready.
+// A Response is one such stream from its first byte to its last. Who sends writes,
+// on fasthttp's connection goroutine or his own, one write for all that is ready;
+// for a source that is faster than its browser another goroutine does, so that
+// what it makes meanwhile is ready together.
 //
 // A Response whose updates are those of a Feed need not have a goroutine: it is
 // served by the crowd, a few workers that write bytes encoded once to all who

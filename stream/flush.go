@@ -10,13 +10,59 @@ import (
 // This file is how bytes leave a page. Whoever finds nobody writing writes, and
 // goes on for as long as others add to what is unsent: updates that become
 // ready during a write leave together in the next one, without a goroutine or a
-// queue. All functions but Page.write are called with the page's lock held.
+// queue.
+//
+// A producer that is alone and never waits would make a write for each update so,
+// and writes are nearly all that an update costs. Who turns out to be faster than
+// the connection therefore leaves the write to a goroutine, relay, and makes the
+// next update meanwhile: what is there when the write begins leaves together. No
+// update waits for the next one, only for a processor; where there is but one,
+// until the producer waits or the scheduler takes it away, 10 ms at the most.
+// Who waits for each update goes on to write it: to wake a goroutine costs as much
+// as a write.
+//
+// All functions but Page.write are called with the page's lock held.
 
-// flush sends what is unsent, or leaves it to the goroutine that is writing.
+// flush sends what is unsent, or leaves it to another goroutine.
 func (p *Page) flush() error {
 	if p.writing {
 		return p.follow()
 	}
+	if p.pace.hurries(time.Since(p.pulse.born)) {
+		p.writing = true
+		go p.relay()
+		return p.follow()
+	}
+	return p.turns()
+}
+
+// A pace is how fast updates are made beside how fast they are written. It takes
+// times from when the page began.
+type pace struct {
+	wrote time.Duration // when the last write ended
+	took  time.Duration // how long it took
+	row   int           // writes whose next came sooner than they took
+}
+
+// enoughInARow is how many writes a producer makes before it is taken to be
+// faster than its connection: the first updates of a page, and a few at once of
+// one that waits for each, leave without another goroutine.
+const enoughInARow = 8
+
+// hurries reports whether who has something to write now, while nobody writes, is
+// better off to go on: the last writes have each taken longer than what comes after
+// them.
+func (c *pace) hurries(now time.Duration) bool {
+	if now-c.wrote >= c.took {
+		c.row = 0
+		return false
+	}
+	c.row++
+	return c.row > enoughInARow
+}
+
+// turns writes what is unsent, and for a while what others add.
+func (p *Page) turns() error {
 	p.writing = true
 	for range maxTurns {
 		if p.unsent == nil || p.err != nil {
@@ -35,7 +81,7 @@ func (p *Page) flushAll() error {
 		if p.writing {
 			p.wait()
 		} else {
-			p.flush()
+			p.turns()
 		}
 	}
 	return p.err
@@ -45,7 +91,7 @@ func (p *Page) flushAll() error {
 // first for others.
 const maxTurns = 4
 
-// relay goes on writing in the place of a sender who has written enough.
+// relay writes in the place of a sender who has written enough.
 func (p *Page) relay() {
 	p.mu.Lock()
 	defer p.unlock(nil)
@@ -220,10 +266,14 @@ func (p *Page) write(b []byte) (err error) {
 		p.mu.Lock()
 		p.leaving = 0
 	}()
+	began := time.Since(p.pulse.born)
 	if timed {
-		return timedWrite(p.out, b)
+		err = timedWrite(p.out, b)
+	} else {
+		_, err = p.out.Write(b)
 	}
-	_, err = p.out.Write(b)
+	p.pace.wrote = time.Since(p.pulse.born) // by the one who writes
+	p.pace.took = p.pace.wrote - began
 	return err
 }
 

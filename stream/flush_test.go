@@ -3,7 +3,9 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -224,6 +226,177 @@ func TestASenderDoesNotWriteForOthersForEver(t *testing.T) {
 		close(w.pass)
 		page.end(nil)
 	})
+}
+
+// A distant wire takes its time for each write.
+type distant struct {
+	*wire
+	takes time.Duration
+}
+
+func (d distant) Write(b []byte) (int, error) {
+	time.Sleep(d.takes)
+	return d.wire.Write(b)
+}
+
+// sendMany sends updates to page without a wait, and returns what becomes of them
+// on the wire if each leaves alone.
+func sendMany(t *testing.T, page *Page, n int) (alone []string) {
+	t.Helper()
+	for i := range n {
+		target := fmt.Sprint(i)
+		if err := page.Send(Remove(target)); err != nil {
+			t.Error(err)
+		}
+		alone = append(alone, "([remove "+target+"])")
+	}
+	return alone
+}
+
+// apart returns the updates of writes, each in a batch of its own.
+func apart(writes []string) (alone []string) {
+	for _, write := range writes {
+		for update := range strings.SplitSeq(strings.Trim(write, "([])"), "][") {
+			alone = append(alone, "(["+update+"])")
+		}
+	}
+	return alone
+}
+
+// What a producer makes faster than its connection takes it leaves together, and
+// the last of it as soon as the first: the producer does nothing for it.
+func TestAProducerThatNeverWaitsDoesNotWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := distant{new(wire), time.Millisecond}
+		page := open(Response{}, w)
+		begin := time.Now()
+		want := sendMany(t, page.Page, 100)
+		if took := time.Since(begin); took != (enoughInARow+1)*w.takes {
+			t.Errorf("100 updates keep their producer for %v, want that of %d writes", took, enoughInARow+1)
+		}
+		time.Sleep(2 * w.takes) // one write may have begun before the last update was there
+		synctest.Wait()
+		writes := w.take()
+		if n := len(writes); n > enoughInARow+3 {
+			t.Errorf("there are %d writes", n)
+		}
+		if got := apart(writes); !slices.Equal(got, want) {
+			t.Errorf("%q have left, want %q", got, want)
+		}
+		page.end(nil)
+		w.want(t, "([done ])")
+	})
+}
+
+// Who waits for each update writes it, whatever has been before: when Send
+// returns it has left.
+func TestAProducerThatWaitsWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := distant{new(wire), time.Millisecond}
+		page := open(Response{Heartbeat: -1}, w)
+		for range 3 {
+			for range 3 * enoughInARow {
+				time.Sleep(w.takes)
+				page.Send(Remove("a"))
+				w.want(t, "([remove a])")
+			}
+			sendMany(t, page.Page, 3*enoughInARow)
+			time.Sleep(time.Second)
+			w.take()
+		}
+		page.end(nil)
+	})
+}
+
+// A few updates at once are those of one that waits, too.
+func TestAFewUpdatesAtOnceAreWrittenByTheirProducer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := distant{new(wire), time.Millisecond}
+		page := open(Response{Heartbeat: -1}, w)
+		for range 3 {
+			w.want(t, sendMany(t, page.Page, enoughInARow)...)
+			time.Sleep(w.takes)
+		}
+		page.end(nil)
+	})
+}
+
+func TestWhatGathersIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 50
+		w := distant{new(wire), time.Millisecond}
+		page := open(Response{Flush: Flush{Bytes: most}}, w)
+		want := sendMany(t, page.Page, 1000)
+		page.end(nil)
+		writes := w.take()
+		for _, write := range writes {
+			if len(write) > most+len("[remove 999])") {
+				t.Errorf("%d bytes leave together: %s", len(write), write)
+			}
+		}
+		if got := apart(writes); !slices.Equal(got, append(want, "([done ])")) {
+			t.Errorf("%d updates have left", len(got))
+		}
+	})
+}
+
+// A page ends when what its producer has left to another goroutine has left.
+func TestAPageEndsWithAllThatHasGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := distant{new(wire), time.Millisecond}
+		var want []string
+		page := run(Response{Source: func(ctx context.Context, page *Page) error {
+			want = sendMany(t, page, 100)
+			return nil
+		}}, w)
+		writes := w.take()
+		if got := apart(writes); !slices.Equal(got, append(want, "([done ])")) {
+			t.Errorf("%q have left", got)
+		}
+		if stats := page.Stats(); stats.Updates != 101 || stats.Flushes != len(writes) {
+			t.Errorf("%+v after %d writes", stats, len(writes))
+		}
+	})
+}
+
+func TestFlushWaitsForAllThatHasGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := distant{new(wire), time.Millisecond}
+		page := open(Response{}, w)
+		want := sendMany(t, page.Page, 100)
+		page.Flush()
+		if got := apart(w.take()); !slices.Equal(got, want) {
+			t.Errorf("%q have left", got)
+		}
+		page.end(nil)
+	})
+}
+
+// A producer learns of a write that fails, though it is not its own.
+func TestAProducerThatNeverWaitsLearnsThatItsBrowserHasGone(t *testing.T) {
+	for name, fails := range map[string]writer{
+		"an error": gone{}.Write,
+		"a panic":  func([]byte) (int, error) { panic("closed") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				writes := 0
+				page := open(Response{}, writer(func(b []byte) (int, error) {
+					time.Sleep(time.Millisecond)
+					if writes++; writes > enoughInARow+1 {
+						return fails(b)
+					}
+					return len(b), nil
+				}))
+				sendMany(t, page.Page, enoughInARow+2)
+				<-page.ctx.Done()
+				if err := page.Send(Remove("a")); !errors.Is(err, ErrClientGone) {
+					t.Errorf("%v, want ErrClientGone", err)
+				}
+				page.end(nil)
+			})
+		})
+	}
 }
 
 type writer func(b []byte) (int, error)

@@ -38,7 +38,8 @@ type Source func(ctx context.Context, page *Page) error
 // Flush says when the updates of a page leave. The zero value sends every
 // update at once, and the text of a template when 2 ms have passed since the
 // first of it was written. Updates that are ready together leave together under
-// any policy.
+// any policy, and so do those that a source makes faster than its browser takes
+// them.
 type Flush struct {
 	// Every is the number of updates that leave together. Zero means one.
 	Every int
@@ -115,6 +116,7 @@ type Page struct {
 	sentID    uint64 // of the newest event that has one
 	bounded   bool   // boundUnsent has been called
 	pulse     pulse
+	pace      pace
 	stats     Stats
 	topics    []string // that it follows, for the log
 
