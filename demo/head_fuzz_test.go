@@ -23,7 +23,7 @@ var heads = map[string]*regexp.Regexp{
 	"Content-Length":                   whole(`\d+`),
 	"Transfer-Encoding":                whole(`chunked`),
 	"Connection":                       whole(`close`),
-	"Content-Encoding":                 whole(`gzip`),
+	"Content-Encoding":                 whole(`gzip|br|zstd`),
 	"Cache-Control":                    whole(`no-cache, no-store, no-transform|max-age=60`),
 	"X-Accel-Buffering":                whole(`no`),
 	"X-Content-Type-Options":           whole(`nosniff`),

@@ -112,7 +112,7 @@ func (s *session) subscribe(head []byte) (err error) {
 		rest:   slices.Clone(head),
 		open:   s.Transport.AppendOpen(nil),
 	}
-	if s.gzip {
+	if s.coding != nil {
 		sub.gzip = new(gzipMember)
 		sub.rest = appendChunk(sub.rest, []byte(gzipHead))
 	}
@@ -136,7 +136,7 @@ func (s *session) subscribe(head []byte) (err error) {
 		timeout:   timeout,
 		heartbeat: orDefault(s.Heartbeat, defaultHeartbeat),
 		limit:     s.Limit,
-		gzip:      s.gzip,
+		gzip:      s.coding != nil,
 		server:    s.server,
 	}.shard()
 	if err != nil {

@@ -54,12 +54,14 @@ type Response struct {
 	// Wait makes the response one batch, the first that leaves, or an empty one
 	// if there is none in so long. Zero means a stream. Long polling is its use.
 	Wait time.Duration
-	// Compress lets the body be compressed for a client that accepts gzip. Every
-	// write is complete for its reader. A page that ends takes 200 KB for it while
-	// it is open. A feed is compressed only where that is done once for all of its
-	// followers, by the transport SSE; package documentation says where. A stream
-	// that shows a secret beside what a stranger has chosen gives the secret's text
-	// away by its length.
+	// Compress lets the body be compressed for a client that accepts it: with gzip,
+	// br (Brotli) or zstd, whichever has the highest quality in its
+	// Accept-Encoding, gzip among equals (RFC 9110, section 12.5.3). Every write is
+	// complete for its reader. Gzip takes 2 KB while a page is open, the others
+	// half a megabyte for hardly a byte less. A feed is compressed only where that
+	// is done once for all of its followers, with gzip and by the transport SSE;
+	// package documentation says where. A stream that shows a secret beside what a
+	// stranger has chosen gives the secret's text away by its length.
 	Compress bool
 	// MaxSlots is the number of slots that the page may wait for at once. Zero
 	// means 1,000, less than zero any number.
@@ -133,7 +135,7 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	header := &req.Response.Header
 	r.Transport.Header(header)
 	streamHeaders(header)
-	s.gzip = s.canCompress() && r.compresses(req)
+	s.coding = r.compression(req, s.codings())
 	if composer, ok := r.Transport.(Composer); ok {
 		s.document = composer.Compose()
 		s.serveDocument(req)
@@ -151,10 +153,16 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 	}
 }
 
-// canCompress reports whether the session may be compressed: not what has no end,
-// unless it is compressed once for many, of whom none has a head of its own.
-func (s *session) canCompress() bool {
-	return s.Feed.hub == nil || s.Wait > 0 || s.canShare() && len(s.Transport.AppendOpen(nil)) == 0
+// codings returns those that the session may be compressed with: none for what has
+// no end, unless it is compressed once for many, of whom none has a head of its own.
+func (s *session) codings() []coding {
+	switch {
+	case s.Feed.hub == nil || s.Wait > 0:
+		return codings
+	case s.canShare() && len(s.Transport.AppendOpen(nil)) == 0:
+		return codings[:1] // gzip
+	}
+	return nil
 }
 
 // untilClose is the content length of a body that ends with its connection.
@@ -216,7 +224,7 @@ type session struct {
 	expires  time.Time // zero means never
 	document Document  // nil unless the transport is a Composer
 	member   *member   // nil if the server has no Streams
-	gzip     bool      // the body is compressed
+	coding   *coding   // of the body; nil means that it is not compressed
 }
 
 // Close lifts the deadline that run has left for the end of the response.
@@ -299,8 +307,8 @@ func (s *session) run(w io.Writer) *Page {
 		log:         s.logger(),
 		path:        s.path,
 	}
-	if s.gzip {
-		page.out = newCompressor(w)
+	if s.coding != nil {
+		page.out = s.coding.compressor(w)
 	}
 	page.idle.L = &page.mu
 	s.member.run(cancel)
