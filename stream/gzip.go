@@ -23,8 +23,15 @@ type gzipWriter struct {
 // update 1 % smaller, and takes a third more time.
 const gzipPast = 2 << 10
 
-// gzipBegin is the head of a member: deflate, no name, no time, an unknown system.
-const gzipBegin = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+// gzipHead is the head of a member: deflate, no name, no time, an unknown system.
+const gzipHead = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+
+// appendGzipTail appends what follows a member's last block, of a text with that
+// checksum and, modulo 2^32, size.
+func appendGzipTail(b []byte, checksum, size uint32) []byte {
+	b = binary.LittleEndian.AppendUint32(b, checksum)
+	return binary.LittleEndian.AppendUint32(b, size)
+}
 
 // Reset begins another member, to to.
 func (g *gzipWriter) Reset(to io.Writer) { *g = gzipWriter{to: to, past: g.past[:0]} }
@@ -49,7 +56,7 @@ func (g *gzipWriter) begin() error {
 		return nil
 	}
 	g.begun = true
-	_, err := io.WriteString(g.to, gzipBegin)
+	_, err := io.WriteString(g.to, gzipHead)
 	return err
 }
 
@@ -73,7 +80,6 @@ func (g *gzipWriter) Close() error {
 	if err := flate.StatelessDeflate(g.to, nil, true, nil); err != nil {
 		return err
 	}
-	trailer := binary.LittleEndian.AppendUint32(nil, g.checksum)
-	_, err := g.to.Write(binary.LittleEndian.AppendUint32(trailer, g.size))
+	_, err := g.to.Write(appendGzipTail(nil, g.checksum, g.size))
 	return err
 }

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"bytes"
-	"encoding/binary"
 	"sync"
 
 	"github.com/klauspost/compress/flate"
@@ -103,16 +102,12 @@ func (m *gzipMember) appendOwn(b, content []byte) []byte {
 	return appendDeflated(b, nil, content)
 }
 
-// gzipHead is the head of a gzip member (RFC 1952, section 2.3).
-const gzipHead = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+// lastBlock is an empty one (RFC 1951, section 3.2.3).
+const lastBlock = "\x03\x00"
 
-// appendEnd appends the member's end as a chunk: an empty last block, the checksum
-// and the size.
+// appendEnd appends the member's end as a chunk.
 func (m *gzipMember) appendEnd(b []byte) []byte {
-	end := []byte{3, 0}
-	end = binary.LittleEndian.AppendUint32(end, m.crc)
-	end = binary.LittleEndian.AppendUint32(end, m.size)
-	return appendChunk(b, end)
+	return appendChunk(b, appendGzipTail([]byte(lastBlock), m.crc, m.size))
 }
 
 // deflaters are encoders that nobody uses. They keep nothing of what they have
