@@ -23,6 +23,7 @@ var Figures = []Figure{
 	{"cpu", "CPU µs", "cpu-µs/update", false, "the server's processor time for each update at each client"},
 	{"idle cpu", "idle CPU µs/s", "idle-cpu-µs/s", false, "the server's processor time for each open stream and second without updates"},
 	{"first byte", "first byte ms", "first-byte-ms", false, "from a request to the head of its answer, median"},
+	{"first byte p90", "first byte p90 ms", "first-byte-p90-ms", false, "its 90th percentile"},
 	{"first update", "first update ms", "first-update-ms", false, "from a request to its first update, median"},
 	{"latency p50", "p50 ms", "p50-ms", false, "from when an update was due until it had arrived: median"},
 	{"latency p90", "p90 ms", "p90-ms", false, "90th percentile"},

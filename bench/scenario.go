@@ -57,6 +57,10 @@ var Scenarios = []Scenario{
 			const apart = 10 * time.Millisecond
 			return t.pages(ctx, uint64(max(t.duration/apart, 1)), apart)
 		}},
+	{Name: "page-arrivals", Help: "Short pages of 10 updates, one every 20 ms; as many visitors as clients come in a second, at random, each with a connection of its own.",
+		Clients: []int{100, 500},
+		Columns: []string{"first byte", "first byte p90", "first update", "cpu", "latency p50", "latency p99"}, Compare: "first byte",
+		run: (*trial).arrivals},
 	{Name: "broadcast-saturated", Help: "A feed that is published to as fast as all its subscribers take it, with at most 16 updates on their way.",
 		Clients: []int{100, 1000, 5000}, Quick: []int{100}, Of: Feeds,
 		Columns: []string{"updates per second", "cpu", "wire", "chunks", "writes", "requests", "client busy"}, Compare: "cpu",

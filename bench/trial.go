@@ -105,6 +105,7 @@ func (t *trial) take(s span, tally *meter.Tally) {
 func (t *trial) times(tally *meter.Tally) {
 	t.latency = tally.Latency
 	t.quantile("first byte", tally.FirstByte, 50)
+	t.quantile("first byte p90", tally.FirstByte, 90)
 	t.quantile("first update", tally.FirstUpdate, 50)
 	t.quantile("latency p50", tally.Latency, 50)
 	t.quantile("latency p90", tally.Latency, 90)
@@ -145,13 +146,7 @@ func (t *trial) pages(ctx context.Context, n uint64, delay time.Duration) error 
 	t.meter.Again = delay == 0
 	t.meter.Joins = t.kind == Streams
 	if delay > 0 {
-		all := t.begin()
-		t.meter.Start(ctx, t.Clients)
-		t.wait(ctx, t.duration+settle, t.meter.Over)
-		tally := t.meter.Stop(n)
-		t.take(all, tally)
-		t.count(tally)
-		return ctx.Err()
+		return t.once(ctx, t.Clients, n)
 	}
 	t.meter.Start(ctx, t.Clients)
 	t.sleep(ctx, t.duration/4)
@@ -166,6 +161,27 @@ func (t *trial) pages(ctx context.Context, n uint64, delay time.Duration) error 
 		return fmt.Errorf("no update came: is %q the text in front of its number?", t.marker())
 	}
 	return ctx.Err()
+}
+
+// once loads so many pages of n updates, each once.
+func (t *trial) once(ctx context.Context, pages int, n uint64) error {
+	all := t.begin()
+	t.meter.Start(ctx, pages)
+	t.wait(ctx, t.duration+settle, t.meter.Over)
+	tally := t.meter.Stop(n)
+	t.take(all, tally)
+	t.count(tally)
+	return ctx.Err()
+}
+
+// arrivals loads short pages for as many visitors a second as there are clients.
+func (t *trial) arrivals(ctx context.Context) error {
+	const n, delay = 10, 20 * time.Millisecond
+	path := t.kind.paths(t.Entrant)[t.Transport]
+	t.warm(ctx, path)
+	t.ask(path, n, delay)
+	t.meter.Arrivals = float64(t.Clients)
+	return t.once(ctx, max(1, int(t.meter.Arrivals*t.duration.Seconds())), n)
 }
 
 // warm loads a few pages, so that what a server does once is done.

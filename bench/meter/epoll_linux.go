@@ -25,7 +25,7 @@ type epoll struct {
 	address netip.AddrPort
 	fd      int
 	fds     []int // of the streams; -1 means none
-	opening []int // streams that need a connection
+	opening []int // streams that need a connection, in the order of when they begin
 	dropped atomic.Bool
 	buffer  []byte
 }
@@ -69,10 +69,12 @@ func (e *epoll) run(ctx context.Context) {
 
 // patience is how long to wait for events, in milliseconds.
 func (e *epoll) patience() int {
-	if len(e.opening) > 0 {
-		return 0
+	const most = 5
+	if len(e.opening) == 0 {
+		return most
 	}
-	return 5
+	left := max(0, time.Until(e.streams[e.opening[0]].due))
+	return min(most, int((left+time.Millisecond-1)/time.Millisecond))
 }
 
 func (e *epoll) failAll(err error) {
@@ -99,13 +101,16 @@ func (e *epoll) loseAll() {
 
 // openSome connects some of the streams that need it.
 func (e *epoll) openSome() {
-	n := min(openAtOnce, len(e.opening))
-	for _, i := range e.opening[:n] {
-		if e.streams[i].step != over {
+	now := time.Now()
+	for range openAtOnce {
+		if len(e.opening) == 0 || e.streams[e.opening[0]].due.After(now) {
+			return
+		}
+		if i := e.opening[0]; e.streams[i].step != over {
 			e.open(i)
 		}
+		e.opening = e.opening[1:]
 	}
-	e.opening = e.opening[n:]
 }
 
 func (e *epoll) open(i int) {

@@ -19,7 +19,7 @@ func BenchmarkFeed(b *testing.B) {
 	l := &loop{meter: &Meter{Transport: TransportOf("sse"), Marker: "ev-", streams: 1}, tally: newTally()}
 	b.SetBytes(int64(wire.Len() / n))
 	for i := 0; i < b.N; i += n {
-		s := newStream(l)
+		s := newStream(l, time.Time{})
 		s.feed(wire.Bytes(), time.Now())
 	}
 	if l.tally.Lost+l.tally.Doubled > 0 || l.tally.Updates == 0 {

@@ -27,6 +27,10 @@ func (g *goroutines) run(ctx context.Context) {
 	var streams sync.WaitGroup
 	for _, s := range g.loop.streams {
 		streams.Go(func() {
+			select {
+			case <-time.After(time.Until(s.due)):
+			case <-ctx.Done():
+			}
 			for s.step != over && ctx.Err() == nil {
 				g.follow(ctx, s)
 			}

@@ -3,6 +3,7 @@ package meter
 import (
 	"context"
 	"crypto/tls"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,10 @@ type Meter struct {
 	Again bool
 	// Joins says that the first number of a stream may be any.
 	Joins bool
+	// Arrivals is how many streams begin in a second, at random and independently of
+	// how the server does, but the same in every run. Zero means that all begin
+	// at once.
+	Arrivals float64
 	// Loops is how many loops share the connections. Zero means one.
 	Loops int
 	// Stalled is how many more streams are asked for, and never read.
@@ -88,10 +93,11 @@ func (m *Meter) Start(ctx context.Context, streams int) {
 	m.ctx, m.stop = context.WithCancel(ctx)
 	m.streams = streams
 	m.moved = make(chan struct{}, 1)
+	dues := m.dues(streams)
 	for i := range max(m.Loops, 1) {
 		l := &loop{meter: m, tally: newTally()}
 		for n := i; n < streams; n += max(m.Loops, 1) {
-			l.streams = append(l.streams, newStream(l))
+			l.streams = append(l.streams, newStream(l, dues[n]))
 		}
 		m.loops = append(m.loops, l)
 		d := newDriver(l)
@@ -99,6 +105,18 @@ func (m *Meter) Start(ctx context.Context, streams int) {
 		m.drivers = append(m.drivers, d)
 	}
 	m.stall()
+}
+
+// dues returns when the streams begin.
+func (m *Meter) dues(streams int) []time.Time {
+	dues, due, random := make([]time.Time, streams), time.Now(), rand.New(rand.NewPCG(1, 2))
+	for i := range dues {
+		if m.Arrivals > 0 {
+			due = due.Add(time.Duration(random.ExpFloat64() / m.Arrivals * float64(time.Second)))
+		}
+		dues[i] = due
+	}
+	return dues
 }
 
 // Joined returns how many streams have had the head of an answer, or have asked

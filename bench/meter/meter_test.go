@@ -11,7 +11,9 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,7 +67,9 @@ func (f fake) serve(conn net.Conn) {
 
 // measure has a meter follow three streams of the server over pipes, in which
 // bytes take no time.
-func (f fake) measure(t *testing.T, m *Meter) *Tally {
+func (f fake) measure(t *testing.T, m *Meter) *Tally { return f.measureStreams(t, m, 3) }
+
+func (f fake) measureStreams(t *testing.T, m *Meter, streams int) *Tally {
 	t.Helper()
 	m.Marker = "ev-"
 	if m.Transport.Name == "" {
@@ -80,7 +84,7 @@ func (f fake) measure(t *testing.T, m *Meter) *Tally {
 		go f.serve(far)
 		return near, nil
 	}
-	m.Start(t.Context(), 3)
+	m.Start(t.Context(), streams)
 	for !m.Over() {
 		<-m.Moved()
 	}
@@ -389,5 +393,34 @@ func TestWhatIsNoStreamIsAFailure(t *testing.T) {
 	}
 	if got := m.Stop(0); got.Failed != 1 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Streams that begin at random do so at their rate, however long their answers
+// take, and at the same times in every run.
+func TestStreamsArriveAtTheirRate(t *testing.T) {
+	arrivals := func() (all []time.Duration) {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			var mu sync.Mutex
+			m := &Meter{Arrivals: 10, Ask: func(_ string, began time.Time) []byte {
+				mu.Lock()
+				defer mu.Unlock()
+				all = append(all, began.Sub(start))
+				return []byte("GET / HTTP/1.1\r\nHost: fake\r\n\r\n")
+			}}
+			got := fake{send: func(w io.Writer, _ int, update string) { chunk(w, update) }}.measureStreams(t, m, 100)
+			if !got.Whole() || got.Pages != 100 {
+				t.Errorf("%+v", got)
+			}
+		})
+		return all
+	}
+	all := arrivals()
+	if end := all[len(all)-1]; end < 7*time.Second || end > 13*time.Second {
+		t.Errorf("100 streams have begun after %v", end)
+	}
+	if again := arrivals(); !slices.Equal(all, again) {
+		t.Errorf("%v, and then %v", all, again)
 	}
 }

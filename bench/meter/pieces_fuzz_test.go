@@ -18,7 +18,7 @@ type outcome struct {
 func readPieces(wire []byte, transport Transport, size int) outcome {
 	m := &Meter{Transport: transport, Marker: "ev-", Ask: func(string, time.Time) []byte { return nil }, streams: 1}
 	l := &loop{meter: m, tally: newTally()}
-	s := newStream(l)
+	s := newStream(l, time.Time{})
 	if size == 0 {
 		size = len(wire)
 	}

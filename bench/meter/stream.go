@@ -14,6 +14,7 @@ type stream struct {
 	count  count
 	step   step
 
+	due    time.Time // when it begins
 	began  time.Time // when the page was asked for first
 	asked  time.Time // when the request left that is being answered
 	lost   time.Time // when the connection was lost; zero if there is another
@@ -36,8 +37,8 @@ const (
 	over
 )
 
-func newStream(l *loop) *stream {
-	s := &stream{loop: l, scan: newScan(l.meter.Transport, l.meter.Marker)}
+func newStream(l *loop, due time.Time) *stream {
+	s := &stream{loop: l, due: due, scan: newScan(l.meter.Transport, l.meter.Marker)}
 	s.answer.body = s.body
 	s.answer.head = s.head
 	return s
