@@ -34,7 +34,7 @@ var sockets = []struct {
 	{"tcp", 1000, func(l net.Listener) net.Listener { return l }, func(address string) (net.Conn, error) {
 		return net.Dial("tcp", address)
 	}},
-	{"tls", 30, func(l net.Listener) net.Listener { return tls.NewListener(l, keys()) }, func(address string) (net.Conn, error) {
+	{"tls", 30, func(l net.Listener) net.Listener { return stream.NewTLSListener(l, keys()) }, func(address string) (net.Conn, error) {
 		return tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
 	}},
 }

@@ -5,7 +5,6 @@ package serve
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -255,7 +254,7 @@ func (c Command) listen() (net.Listener, error) {
 	}
 	listener = demo.Listener{Listener: listener}
 	if secret != nil {
-		return tls.NewListener(listener, secret.config()), nil
+		return stream.NewTLSListener(listener, secret.config()), nil
 	}
 	return listener, nil
 }

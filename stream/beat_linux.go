@@ -56,6 +56,7 @@ func (s *shard) forget() {
 	}
 	s.mu.Unlock()
 	s.window.close()
+	s.head, s.sealed = nil, nil
 	if s.attached == 0 {
 		s.newest.bytes, s.newest.zip = nil, zipped{}
 	}

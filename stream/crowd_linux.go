@@ -74,9 +74,17 @@ func (s *shard) leave(n int) {
 // canShare reports whether the session can be served by a crowd.
 func (s *session) canShare() bool {
 	t, ok := s.Transport.(Sharer)
-	_, plain := s.conn.(*net.TCPConn)
-	return ok && plain && s.Feed.hub != nil && s.Feed.err == nil && s.Feed.hub.holds(s.Feed.Topics, s.place()) && s.Shell == nil && s.Wait == 0 && s.Flush == Flush{} &&
+	return ok && canTake(s.conn) && s.Feed.hub != nil && s.Feed.err == nil && s.Feed.hub.holds(s.Feed.Topics, s.place()) && s.Shell == nil && s.Wait == 0 && s.Flush == Flush{} &&
 		reflect.ValueOf(t.Shared()).Comparable() && theWatcher() != nil
+}
+
+// canTake reports whether a crowd can have conn.
+func canTake(conn net.Conn) bool {
+	switch conn.(type) {
+	case *net.TCPConn, *tlsConn:
+		return true
+	}
+	return false
 }
 
 // place returns the id after which the session goes on.
@@ -126,7 +134,7 @@ func (s *session) subscribe(head []byte) (err error) {
 	}
 	timeout := orDefault(s.WriteTimeout, defaultWriteTimeout)
 	boundUnsent(s.conn, 6*timeout)
-	if sub.fd, err = duplicate(s.conn); err != nil {
+	if err = sub.take(s.conn); err != nil {
 		return err
 	}
 	sub.shard, err = crowd{
@@ -154,10 +162,24 @@ func (s *session) subscribe(head []byte) (err error) {
 	return nil
 }
 
+// take makes conn, which canTake, the subscriber's: what is unsent is the first that
+// is written to it.
+func (u *subscriber) take(conn net.Conn) (err error) {
+	switch conn := conn.(type) {
+	case *net.TCPConn:
+		u.fd, err = duplicate(conn)
+	case *tlsConn:
+		if u.fd, err = conn.take(); err == nil {
+			u.tls, u.rest = conn, conn.seal(nil, u.rest)
+		}
+	}
+	return err
+}
+
 // duplicate returns a descriptor of conn's own that stays when conn is closed. It
 // does not block, as conn's does not.
-func duplicate(conn net.Conn) (fd int, err error) {
-	raw, err := conn.(*net.TCPConn).SyscallConn()
+func duplicate(conn *net.TCPConn) (fd int, err error) {
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return 0, err
 	}

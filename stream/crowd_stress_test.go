@@ -26,6 +26,10 @@ import (
 // stop and servers come and go: what each has read is every event once and in
 // order, as far as it came, and nothing is left of any of them.
 func TestACrowdUnderStress(t *testing.T) {
+	onEverySocket(t, underStress)
+}
+
+func underStress(t *testing.T, network string) {
 	const (
 		servers   = 3
 		browsers  = 60
@@ -61,7 +65,7 @@ func TestACrowdUnderStress(t *testing.T) {
 
 	streams := new(Streams)
 	start := func() *site {
-		s := serve(t, "tcp", func(s *site, req *fasthttp.RequestCtx) {
+		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
 			streams.Handler(func(req *fasthttp.RequestCtx) {
 				r := Response{Transport: SSE{}, Feed: hub.Feed(string(req.Path()[1:])), WriteTimeout: 300 * time.Millisecond, Heartbeat: 50 * time.Millisecond, Compress: true}
 				r.Transport = SSE{Beat: req.QueryArgs().Has("beat")}
@@ -144,8 +148,7 @@ func (b *stressed) visit(s *site, topic string) error {
 	}
 	defer conn.Close()
 	b.text = ""
-	c := conn.(*net.TCPConn)
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	query, header := fmt.Sprintf("after=%d", b.place), ""
 	if b.random.IntN(2) == 0 {
 		query += "&beat"
@@ -153,8 +156,8 @@ func (b *stressed) visit(s *site, topic string) error {
 	if b.random.IntN(2) == 0 {
 		header = "Accept-Encoding: gzip\r\n"
 	}
-	fmt.Fprintf(c, "GET /%s?%s HTTP/1.1\r\nHost: a\r\n%s\r\n", topic, query, header)
-	body, err := answerOf(c)
+	fmt.Fprintf(conn, "GET /%s?%s HTTP/1.1\r\nHost: a\r\n%s\r\n", topic, query, header)
+	body, err := answerOf(conn)
 	if err != nil {
 		return nil // the server has ended
 	}
@@ -183,7 +186,7 @@ func (b *stressed) visit(s *site, topic string) error {
 			return nil
 		case limit >= 0 && total >= limit:
 			if b.random.IntN(2) == 0 {
-				c.SetLinger(0) // RST
+				beneath(conn).(*net.TCPConn).SetLinger(0) // RST
 			}
 			return nil
 		case stall >= 0 && total >= stall:

@@ -3,6 +3,7 @@ package stream
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"sync"
@@ -26,11 +27,12 @@ func (framed) AppendEvent(b []byte, e Event) []byte {
 	return append(b, fmt.Sprintf("[%d %s %s]", e.ID, e.Action, e.Target)...)
 }
 
-// ways are the networks on which a feed is served in a crowd, and by a goroutine.
-var ways = map[string]string{"crowd": "tcp", "goroutine": "tls"}
+// ways are the networks on which a feed is served in a crowd, plain and over TLS,
+// and by a goroutine.
+var ways = map[string]string{"crowd": "tcp", "crowd over TLS": "tls", "goroutine": "std tls"}
 
-// eitherWay runs test with a feed that is served in a crowd, and with one that has
-// a goroutine.
+// eitherWay runs test with a feed that is served in a crowd, plain and over TLS,
+// and with one that has a goroutine.
 func eitherWay(t *testing.T, test func(t *testing.T, network string)) {
 	for way, network := range ways {
 		t.Run(way, func(t *testing.T) { test(t, network) })
@@ -81,7 +83,9 @@ func TestWhereAFeedIsServedInACrowd(t *testing.T) {
 		"server-sent events":      {"tcp", "1.1", Response{Transport: SSE{}}, true},
 		"batches with a head":     {"tcp", "1.1", Response{Transport: framed{nonce: "n"}}, true},
 		"a limit":                 {"tcp", "1.1", Response{Transport: SSE{}, Limit: Limit{Flushes: 9}}, true},
-		"TLS":                     {"tls", "1.1", Response{Transport: SSE{}}, false},
+		"TLS":                     {"tls", "1.1", Response{Transport: SSE{}}, true},
+		"TLS with a head":         {"tls", "1.1", Response{Transport: framed{nonce: "n"}}, true},
+		"TLS by another listener": {"std tls", "1.1", Response{Transport: SSE{}}, false},
 		"in memory":               {"memory", "1.1", Response{Transport: SSE{}}, false},
 		"HTTP/1.0":                {"tcp", "1.0", Response{Transport: SSE{}}, false},
 		"a shell":                 {"tcp", "1.1", Response{Transport: SSE{}, Shell: markup("<h1>")}, false},
@@ -276,7 +280,7 @@ func TestALimitedFeedGoesOnInTheNextResponse(t *testing.T) {
 func TestAStalledFollowerIsCutOffAndTheOthersMissNothing(t *testing.T) {
 	eitherWay(t, func(t *testing.T, network string) {
 		events, reading, stalled := 1000, 300, 50
-		if network == "tls" {
+		if network != "tcp" {
 			reading, stalled = 60, 10
 		}
 		hub := Hub{KeepEvents: events}
@@ -391,7 +395,7 @@ func TestAPanicInASharedEncoderEndsItsStreams(t *testing.T) {
 			healthy.chunk()
 			hub.Publish("log", Remove("a"))
 			for _, c := range panics {
-				if _, err := io.Copy(io.Discard, c.r); err == nil && network == "tls" {
+				if _, err := io.Copy(io.Discard, c.r); err == nil && network == "std tls" {
 					t.Error("what is not whole ends in order")
 				}
 			}
@@ -510,22 +514,70 @@ func (countedSSE) Shared() Transport { return countedSSE{} }
 
 // A second request on the connection of a feed is not read, and does no harm.
 func TestAPipelinedRequestDoesNotCutAFeed(t *testing.T) {
-	var hub Hub
-	s := feedSite(t, "tcp", Response{Feed: hub.Feed("log")})
-	var clients []*client
-	for range 20 {
-		c := s.connect(t)
-		c.ask("GET /")
-		c.head()
-		c.ask("GET /again", "Filler: "+strings.Repeat("x", 3000))
-		clients = append(clients, c)
-	}
-	hub.End("log")
-	for _, c := range clients {
-		if events, _ := parseSSE(c.body()); len(events) != 1 || events[0].Name != "done" {
-			t.Errorf("the stream ends with %+v", events)
+	onEverySocket(t, func(t *testing.T, network string) {
+		var hub Hub
+		s := feedSite(t, network, Response{Feed: hub.Feed("log")})
+		var clients []*client
+		for range 20 {
+			c := s.connect(t)
+			c.ask("GET /")
+			c.head()
+			c.ask("GET /again", "Filler: "+strings.Repeat("x", 3000))
+			clients = append(clients, c)
 		}
-	}
+		hub.End("log")
+		for _, c := range clients {
+			if events, _ := parseSSE(c.body()); len(events) != 1 || events[0].Name != "done" {
+				t.Errorf("the stream ends with %+v", events)
+			}
+		}
+	})
+}
+
+// What waits for a browser that reads late is what was published, of every size, and
+// who reads beside it waits for nothing.
+func TestWhatWaitsIsWhole(t *testing.T) {
+	eitherWay(t, func(t *testing.T, network string) {
+		const events = 200
+		hub := Hub{KeepEvents: events, KeepBytes: 1 << 30}
+		s := feedSite(t, network, Response{Feed: hub.Feed("log"), WriteTimeout: time.Minute})
+		late, reads := s.connect(t), s.connect(t)
+		for _, c := range []*client{late, reads} {
+			c.ask("GET /")
+			c.head()
+			c.chunk()
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		var want []string
+		for n := range events {
+			size := random.IntN(20 << 10)
+			if n%10 == 0 {
+				size = random.IntN(200 << 10)
+			}
+			data := make([]byte, size)
+			for i := range data {
+				data[i] = 'a' + byte(random.IntN(26))
+			}
+			want = append(want, fmt.Sprint(n, " ", string(data)))
+		}
+		go func() {
+			for _, data := range want {
+				hub.Publish("log", Emit("", data))
+			}
+			hub.End("log")
+		}()
+		for _, c := range []*client{reads, late} {
+			got, _ := parseSSE(c.body())
+			for i, e := range got[:len(got)-1] {
+				if e.Data != want[i] {
+					t.Fatalf("event %d is %d bytes that begin with %.20q, want %d with %.20q", i, len(e.Data), e.Data, len(want[i]), want[i])
+				}
+			}
+			if len(got) != events+1 {
+				t.Errorf("%d events of %d", len(got)-1, events)
+			}
+		}
+	})
 }
 
 // Who takes nothing costs a bounded part of what is sent.

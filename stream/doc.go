@@ -22,13 +22,14 @@
 //
 // A Response whose updates are those of a Feed need not have a goroutine: it is
 // served by the crowd, a few workers that write bytes encoded once to all who
-// follow the same topics. That is so for HTTP/1.1 over plain TCP on Linux, if the
-// Transport is a Sharer (SSE, and the forever frame of package fallback), with no
-// Shell, no Wait and the zero Flush. It compresses too, once for all, if a
-// response has Compress and batches without a head of its own (SSE).
-// Everywhere else it has its goroutine: over TLS, on other systems, for HTTP/1.0
-// and for every other transport. Both ways send the same and keep the same
-// promises.
+// follow the same topics. That is so for HTTP/1.1 on Linux, over plain TCP and over
+// the TLS of NewTLSListener, which encrypts for each by itself, if the Transport is
+// a Sharer (SSE, and the forever frame of package fallback), with no Shell, no Wait
+// and the zero Flush. It compresses too, once for all, if a response has Compress
+// and batches without a head of its own (SSE).
+// Everywhere else it has its goroutine: over TLS of another listener, on other
+// systems, for HTTP/1.0 and for every other transport. Both ways send the same and
+// keep the same promises.
 //
 // # Promises
 //

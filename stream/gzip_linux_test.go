@@ -90,92 +90,98 @@ func (r *reader) ends() {
 // Who joins a feed, whenever and wherever, reads each event when it has come and
 // before the next one exists, with heartbeats between them, and the end.
 func TestACompressedFeedIsReadAsItComes(t *testing.T) {
-	var hub Hub
-	feed := hub.Feed("log")
-	random := rand.New(rand.NewPCG(1, 2))
-	s := feedSite(t, "tcp", Response{Transport: SSE{Beat: true}, Feed: feed, Compress: true, Heartbeat: 20 * time.Millisecond})
-	var readers []*reader
-	var texts []string
-	for n := range 400 {
-		switch {
-		case n%7 == 0 && len(readers) < 40:
-			after := random.IntN(n + 1)
-			r := s.follow(t, fmt.Sprintf("/?after=%d", feed.After+uint64(after)))
-			for _, want := range texts[after:] {
-				if got := r.event(); got.Data != "message\n"+want {
-					t.Fatalf("%q, want %q", got.Data, want)
+	onEverySocket(t, func(t *testing.T, network string) {
+		var hub Hub
+		feed := hub.Feed("log")
+		random := rand.New(rand.NewPCG(1, 2))
+		s := feedSite(t, network, Response{Transport: SSE{Beat: true}, Feed: feed, Compress: true, Heartbeat: 20 * time.Millisecond})
+		var readers []*reader
+		var texts []string
+		for n := range 400 {
+			switch {
+			case n%7 == 0 && len(readers) < 40:
+				after := random.IntN(n + 1)
+				r := s.follow(t, fmt.Sprintf("/?after=%d", feed.After+uint64(after)))
+				for _, want := range texts[after:] {
+					if got := r.event(); got.Data != "message\n"+want {
+						t.Fatalf("%q, want %q", got.Data, want)
+					}
+				}
+				readers = append(readers, r)
+			case n%100 == 99:
+				time.Sleep(50 * time.Millisecond) // for a heartbeat
+			case n%31 == 30: // someone leaves
+				readers[0].Close()
+				readers = readers[1:]
+			}
+			text := fmt.Sprint(n, strings.Repeat(fmt.Sprint(" ", random.IntN(10)), random.IntN(600)))
+			texts = append(texts, text)
+			if _, err := hub.Publish("log", Emit("message", text)); err != nil {
+				t.Fatal(err)
+			}
+			for i, r := range readers {
+				if got := r.event(); got.Data != "message\n"+text {
+					t.Fatalf("reader %d: %q, want %q", i, got.Data, text)
 				}
 			}
-			readers = append(readers, r)
-		case n%100 == 99:
-			time.Sleep(50 * time.Millisecond) // for a heartbeat
-		case n%31 == 30: // someone leaves
-			readers[0].Close()
-			readers = readers[1:]
 		}
-		text := fmt.Sprint(n, strings.Repeat(fmt.Sprint(" ", random.IntN(10)), random.IntN(600)))
-		texts = append(texts, text)
-		if _, err := hub.Publish("log", Emit("message", text)); err != nil {
-			t.Fatal(err)
-		}
-		for i, r := range readers {
-			if got := r.event(); got.Data != "message\n"+text {
-				t.Fatalf("reader %d: %q, want %q", i, got.Data, text)
+		hub.End("log")
+		for _, r := range readers {
+			if got := r.event(); got.Name != "done" {
+				t.Errorf("the end is %+v", got)
 			}
+			r.ends()
 		}
-	}
-	hub.End("log")
-	for _, r := range readers {
-		if got := r.event(); got.Name != "done" {
-			t.Errorf("the end is %+v", got)
-		}
-		r.ends()
-	}
+	})
 }
 
 // Each way to end a response ends its member of gzip.
 func TestTheEndsOfACompressedFeed(t *testing.T) {
-	for name, test := range map[string]struct {
-		limit Limit
-		end   func(s *site, hub *Hub)
-		says  string
-	}{
-		"the topic ends":  {end: func(_ *site, hub *Hub) { hub.End("log") }, says: "done"},
-		"a limit":         {limit: Limit{Flushes: 2}, says: "again"},
-		"the server ends": {end: func(s *site, _ *Hub) { s.Shutdown() }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var hub Hub
-			s := feedSite(t, "tcp", Response{Feed: hub.Feed("log"), Compress: true, Limit: test.limit})
-			reader := s.follow(t, "/")
-			hub.Publish("log", Emit("", "a"))
-			if got := reader.event(); got.Data != "a" {
-				t.Errorf("%+v", got)
-			}
-			if test.end != nil {
-				test.end(s, &hub)
-			}
-			if test.says != "" {
-				if got := reader.event(); got.Name != test.says {
-					t.Errorf("the end is %+v", got)
+	onEverySocket(t, func(t *testing.T, network string) {
+		for name, test := range map[string]struct {
+			limit Limit
+			end   func(s *site, hub *Hub)
+			says  string
+		}{
+			"the topic ends":  {end: func(_ *site, hub *Hub) { hub.End("log") }, says: "done"},
+			"a limit":         {limit: Limit{Flushes: 2}, says: "again"},
+			"the server ends": {end: func(s *site, _ *Hub) { s.Shutdown() }},
+		} {
+			t.Run(name, func(t *testing.T) {
+				var hub Hub
+				s := feedSite(t, network, Response{Feed: hub.Feed("log"), Compress: true, Limit: test.limit})
+				reader := s.follow(t, "/")
+				hub.Publish("log", Emit("", "a"))
+				if got := reader.event(); got.Data != "a" {
+					t.Errorf("%+v", got)
 				}
-			}
-			reader.ends()
-		})
-	}
+				if test.end != nil {
+					test.end(s, &hub)
+				}
+				if test.says != "" {
+					if got := reader.event(); got.Name != test.says {
+						t.Errorf("the end is %+v", got)
+					}
+				}
+				reader.ends()
+			})
+		}
+	})
 }
 
 func TestAGapInACompressedFeed(t *testing.T) {
-	hub := Hub{KeepEvents: 1}
-	feed := hub.Feed("log")
-	for range 3 {
-		hub.Publish("log", entry(1))
-	}
-	r := feedSite(t, "tcp", Response{Feed: feed, Compress: true}).follow(t, fmt.Sprintf("/?after=%d", feed.After+1))
-	if got := r.event(); got.Name != "reload" {
-		t.Errorf("%+v", got)
-	}
-	r.ends()
+	onEverySocket(t, func(t *testing.T, network string) {
+		hub := Hub{KeepEvents: 1}
+		feed := hub.Feed("log")
+		for range 3 {
+			hub.Publish("log", entry(1))
+		}
+		r := feedSite(t, network, Response{Feed: feed, Compress: true}).follow(t, fmt.Sprintf("/?after=%d", feed.After+1))
+		if got := r.event(); got.Name != "reload" {
+			t.Errorf("%+v", got)
+		}
+		r.ends()
+	})
 }
 
 // A feed that is not compressed once for many is not compressed.
@@ -187,10 +193,12 @@ func TestWhichFeedsAreCompressed(t *testing.T) {
 		want             string
 	}{
 		"a crowd":             {"tcp", "GET /", Response{Transport: SSE{}}, "gzip"},
+		"a crowd over TLS":    {"tls", "GET /", Response{Transport: SSE{}}, "gzip"},
 		"its head":            {"tcp", "HEAD /", Response{Transport: SSE{}}, "gzip"},
 		"a poll":              {"tcp", "GET /", Response{Transport: plain{}, Wait: time.Millisecond}, "gzip"},
 		"batches with a head": {"tcp", "GET /", Response{Transport: framed{nonce: "n"}}, ""},
 		"a goroutine each":    {"memory", "GET /", Response{Transport: SSE{}}, ""},
+		"another TLS":         {"std tls", "GET /", Response{Transport: SSE{}}, ""},
 		"HTTP/1.0":            {"tcp", "GET / HTTP/1.0", Response{Transport: SSE{}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -244,18 +252,20 @@ func TestACompressedFeedIsSmall(t *testing.T) {
 
 // A response that is cut off has no end that looks whole.
 func TestACompressedFeedThatIsCutHasNoEnd(t *testing.T) {
-	hub := Hub{KeepEvents: 1 << 20}
-	s := feedSite(t, "tcp", Response{Feed: hub.Feed("log"), Compress: true, WriteTimeout: 100 * time.Millisecond})
-	r := s.follow(t, "/")
-	noise := make([]byte, 200<<10)
-	for i := range noise {
-		noise[i] = byte('0' + rand.IntN(70))
-	}
-	for range 100 { // more than a socket holds
-		hub.Publish("log", Emit("", string(noise)))
-	}
-	s.says(t, 1)
-	if _, err := io.Copy(io.Discard, r.body); err == nil || errors.Is(err, gzip.ErrChecksum) {
-		t.Errorf("it ends with %v", err)
-	}
+	onEverySocket(t, func(t *testing.T, network string) {
+		hub := Hub{KeepEvents: 1 << 20}
+		s := feedSite(t, network, Response{Feed: hub.Feed("log"), Compress: true, WriteTimeout: 100 * time.Millisecond})
+		r := s.follow(t, "/")
+		noise := make([]byte, 200<<10)
+		for i := range noise {
+			noise[i] = byte('0' + rand.IntN(70))
+		}
+		for range 100 { // more than a socket holds
+			hub.Publish("log", Emit("", string(noise)))
+		}
+		s.says(t, 1)
+		if _, err := io.Copy(io.Discard, r.body); err == nil || errors.Is(err, gzip.ErrChecksum) {
+			t.Errorf("it ends with %v", err)
+		}
+	})
 }

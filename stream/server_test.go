@@ -39,19 +39,24 @@ var networks = map[string]func(t *testing.T) (net.Listener, func() (net.Conn, er
 		}
 		return l, func() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) }
 	},
-	"tls": func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
+	"tls":     overTLS(NewTLSListener),
+	"std tls": overTLS(tls.NewListener),
+}
+
+func overTLS(listen func(net.Listener, *tls.Config) net.Listener) func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
+	return func(t *testing.T) (net.Listener, func() (net.Conn, error)) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tls.NewListener(l, keys()), func() (net.Conn, error) {
+		return listen(l, keys()), func() (net.Conn, error) {
 			conn, err := net.Dial("tcp", l.Addr().String())
 			if err != nil {
 				return nil, err
 			}
 			return encrypt(conn), nil
 		}
-	},
+	}
 }
 
 // keys returns a configuration with a certificate that nobody trusts.

@@ -41,6 +41,7 @@ type shard struct {
 	pinned   int           // newest.end when unpin has last looked
 	taken    []notice      // empty, the place for the next ones
 	head     []byte        // room for the head of a chunk
+	sealed   []byte        // room for what TLS makes of one
 	vector   vector
 	window   window    // of those who take gzip
 	over     bool      // all topics have ended
@@ -175,6 +176,10 @@ func (s *shard) admit(u *subscriber) {
 	u.behind = true
 	s.list(u)
 	u.watch = theWatcher().watch(u.fd, syscall.EPOLLRDHUP|syscall.EPOLLOUT|edgeTriggered, u)
+	if len(u.rest) == 0 { // TLS has failed
+		s.drop(u, ErrClientGone)
+		return
+	}
 	if cause := u.cause; cause != "" {
 		u.cause = ""
 		u.finish(cause, 0, nil)

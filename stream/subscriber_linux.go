@@ -11,7 +11,8 @@ import (
 )
 
 // A subscriber is a browser in a crowd: a descriptor and a place. It costs no
-// goroutine and, while it takes what is written, no buffer. It belongs to its
+// goroutine and, while it takes what is written, no buffer but those of TLS. What
+// it sends is not read: that it has gone shows at the descriptor. It belongs to its
 // shard, whose turn it is.
 type subscriber struct {
 	shard     *shard
@@ -24,7 +25,8 @@ type subscriber struct {
 	began     time.Time
 	expiry    *time.Timer // nil if it never expires
 	fd        int
-	watch     uint64 // its number at the watcher; 0 until it has joined
+	tls       *tlsConn // nil without TLS
+	watch     uint64   // its number at the watcher; 0 until it has joined
 	stats     Stats
 
 	index  int    // in the shard's list of those behind, or of those who are not
@@ -33,7 +35,7 @@ type subscriber struct {
 	fresh  bool   // nothing has been written yet
 	at     *batch // the last batch that was begun; nil if place counts
 	place  uint64 // all events up to this id have been begun
-	rest   []byte // what the socket has not taken yet
+	rest   []byte // what the socket has not taken yet, as it is on the wire
 	unsent Stats  // what leaves with rest
 	ticks  int    // of the shard since rest began
 	cause  string // why it ends with rest; empty if it does not
@@ -63,9 +65,13 @@ func (u *subscriber) write(b *batch) bool {
 	s := u.shard
 	s.head = append(appendChunkSize(s.head[:0], len(u.open)+b.stats.Bytes), u.open...)
 	head, body := s.head, b.bytes[b.body:]
-	n, err := s.vector.writeSome(u.fd, head, body)
 	u.unsent = b.stats
 	u.unsent.Bytes += len(u.open)
+	if u.tls != nil {
+		s.head = append(head, body...)
+		return u.writeSealed(s.head, b)
+	}
+	n, err := s.vector.writeSome(u.fd, head, body)
 	switch {
 	case n < len(head):
 		return u.wrote(b, slices.Concat(head[n:], body), err)
@@ -78,12 +84,15 @@ func (u *subscriber) write(b *batch) bool {
 // batch that it has begun is at.
 func (u *subscriber) writeWhole(b, at *batch) bool {
 	whole := u.chunk(b)
-	n, err := writeSome(u.fd, whole)
 	u.unsent = b.stats
+	if u.tls != nil {
+		return u.writeSealed(whole, at)
+	}
+	n, err := writeSome(u.fd, whole)
 	return u.wrote(at, whole[n:], err)
 }
 
-// chunk returns b as it is on the wire of u.
+// chunk returns b as a chunk for u.
 func (u *subscriber) chunk(b *batch) []byte {
 	if u.gzip == nil {
 		return b.bytes[b.start:]
@@ -95,20 +104,43 @@ func (u *subscriber) chunk(b *batch) []byte {
 	return whole
 }
 
-// appendOwn appends content, which nobody else gets, as a chunk.
+// writeSealed is writeWhole over TLS.
+func (u *subscriber) writeSealed(whole []byte, at *batch) bool {
+	s := u.shard
+	if s.sealed = u.tls.seal(s.sealed[:0], whole); len(s.sealed) == 0 {
+		return u.wrote(at, nil, syscall.EPIPE)
+	}
+	n, err := writeSome(u.fd, s.sealed)
+	return u.wrote(at, slices.Clone(s.sealed[n:]), err)
+}
+
+// appendOwn appends content, which nobody else gets, as it is on the wire.
 func (u *subscriber) appendOwn(b, content []byte) []byte {
+	if u.tls == nil {
+		return u.appendChunk(b, content)
+	}
+	return u.tls.seal(b, u.appendChunk(nil, content))
+}
+
+// appendChunk appends content, which nobody else gets, as a chunk.
+func (u *subscriber) appendChunk(b, content []byte) []byte {
 	if u.gzip == nil {
 		return appendChunk(b, content)
 	}
 	return u.gzip.appendOwn(b, content)
 }
 
-// appendEnd appends what ends the response.
+// appendEnd appends what ends the response, as it is on the wire.
 func (u *subscriber) appendEnd(b []byte) []byte {
+	var end []byte
 	if u.gzip != nil {
-		b = u.gzip.appendEnd(b)
+		end = u.gzip.appendEnd(nil)
 	}
-	return append(b, lastChunk...)
+	end = append(end, lastChunk...)
+	if u.tls == nil {
+		return append(b, end...)
+	}
+	return u.tls.sealEnd(u.tls.seal(b, end))
 }
 
 // wrote counts what has left of u.unsent, all but rest.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,7 +29,7 @@ func subscribe() error {
 	if err := server.read(&address); err != nil {
 		return err
 	}
-	c, err := connect(address, *subscribers, strings.HasSuffix(*sides, "+gzip"))
+	c, err := connect(address, *subscribers, strings.HasSuffix(*sides, "+gzip"), strings.HasSuffix(*sides, "+tls"))
 	if err != nil {
 		return err
 	}
@@ -67,21 +68,23 @@ func subscribe() error {
 // clients are subscribers that count events.
 type clients struct {
 	epoll     int
-	sockets   []int
-	counts    []int // events, by socket
-	least     int   // of counts
-	at        int   // how many have no more
+	sockets   []socket
+	overTLS   bool
+	counts    []int    // events, by socket
+	begun     [][]byte // the line that has yet to end, by socket
+	least     int      // of counts
+	at        int      // how many have no more
 	latencies []float64
 	reloads   int
 	texts     chan text // what comes, if it is compressed; nil if it is not
 }
 
-func connect(address string, n int, packed bool) (*clients, error) {
+func connect(address string, n int, packed, overTLS bool) (*clients, error) {
 	epoll, err := syscall.EpollCreate1(0)
 	if err != nil {
 		return nil, err
 	}
-	c := &clients{epoll: epoll}
+	c := &clients{epoll: epoll, overTLS: overTLS}
 	request := "GET /feed HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 	if packed {
 		c.texts = make(chan text, 1024)
@@ -98,8 +101,12 @@ func connect(address string, n int, packed bool) (*clients, error) {
 		if err := syscall.Connect(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 			return nil, fmt.Errorf("subscriber %d: %w", i+1, err)
 		}
-		syscall.Write(fd, []byte(request))
-		got, err := syscall.Read(fd, buffer)
+		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+		s := newSocket(fd, overTLS)
+		if _, err := io.WriteString(s, request); err != nil {
+			return nil, fmt.Errorf("subscriber %d: %w", i+1, err)
+		}
+		got, err := s.Read(buffer)
 		if got <= 0 || !bytes.HasPrefix(buffer, []byte("HTTP/1.1 200")) {
 			return nil, fmt.Errorf("subscriber %d is answered with %q: %v", i+1, buffer[:max(got, 0)], err)
 		}
@@ -112,9 +119,9 @@ func connect(address string, n int, packed bool) (*clients, error) {
 		if err := syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, fd, &event); err != nil {
 			return nil, err
 		}
-		c.sockets = append(c.sockets, fd)
+		c.sockets = append(c.sockets, s)
 	}
-	c.counts = make([]int, n)
+	c.counts, c.begun = make([]int, n), make([][]byte, n)
 	return c, nil
 }
 
@@ -161,14 +168,16 @@ func (c *clients) read(r run, server io.Writer) error {
 			continue
 		}
 		for _, e := range events[:n] {
-			got, err := syscall.Read(c.sockets[e.Fd], buffer)
-			if err == syscall.EAGAIN {
-				continue
+			for more := true; more; more = c.overTLS { // TLS may have more than the system says
+				got, err := c.sockets[e.Fd].Read(buffer)
+				if errors.Is(err, syscall.EAGAIN) {
+					break
+				}
+				if got <= 0 {
+					return fmt.Errorf("a stream ends: %v", err)
+				}
+				c.take(int(e.Fd), buffer[:got], marker, r.Rate > 0)
 			}
-			if got <= 0 {
-				return fmt.Errorf("a stream ends: %v", err)
-			}
-			c.take(int(e.Fd), buffer[:got], marker, r.Rate > 0)
 		}
 		tell()
 	}
@@ -206,7 +215,13 @@ func (c *clients) inflate(i, fd int, begun []byte) error {
 	}
 }
 
+// take counts the events of socket i in b, whose lines may be cut anywhere.
 func (c *clients) take(i int, b, marker []byte, timed bool) {
+	if len(c.begun[i]) > 0 {
+		b = append(c.begun[i], b...)
+	}
+	end := bytes.LastIndexByte(b, '\n') + 1
+	c.begun[i], b = append([]byte(nil), b[end:]...), b[:end]
 	c.reloads += bytes.Count(b, []byte("event: reload"))
 	n := bytes.Count(b, marker)
 	if timed && n > 0 {

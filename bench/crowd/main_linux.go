@@ -7,6 +7,7 @@
 //	go run ./bench/crowd -subscribers 1000 -events 400 -rate 20   # paced
 //	go run ./bench/crowd -subscribers 1000 -events 20000          # saturated
 //	go run ./bench/crowd -subscribers 10000 -memory -sides crowd
+//	go run ./bench/crowd -subscribers 5000 -memory -sides crowd+tls,goroutine+tls,nethttp+tls
 package main
 
 import (
@@ -52,7 +53,7 @@ type memory struct {
 
 var (
 	role        = flag.String("role", "", "what the process is: set by the program itself")
-	sides       = flag.String("sides", "limit,crowd,goroutine,nethttp", "the ways to serve, with commas between them; crowd+gzip and goroutine+gzip are compressed")
+	sides       = flag.String("sides", "limit,crowd,goroutine,nethttp", "the ways to serve, with commas between them; crowd+gzip and goroutine+gzip are compressed, crowd+tls, goroutine+tls and nethttp+tls encrypted")
 	transport   = flag.String("transport", "sse", "sse or frame, for crowd and goroutine")
 	subscribers = flag.Int("subscribers", 1000, "how many")
 	events      = flag.Int("events", 400, "events in a run")
@@ -136,7 +137,7 @@ func measure() error {
 			return err
 		}
 		if *idle {
-			fmt.Printf("%-10s %d subscribers: resident %.0f B each, after a collection %.0f, Go's heap %.0f\n", name, *subscribers, m.Grown, m.Settled, m.Heap)
+			fmt.Printf("%-13s %d subscribers: resident %.0f B each, after a collection %.0f, Go's heap %.0f\n", name, *subscribers, m.Grown, m.Settled, m.Heap)
 			c.end()
 		}
 	}
@@ -159,7 +160,7 @@ func measure() error {
 	load, _ := os.ReadFile("/proc/loadavg")
 	fmt.Printf("%d subscribers, %d events of %d bytes, rate %v, window %d, %d rounds, load %s", *subscribers, *events, *size, *rate, *window, *rounds, load)
 	for i, name := range names {
-		fmt.Printf("%-10s µs/delivery %s", name, spread(results[i], func(_ int, r result) float64 { return r.CPU }))
+		fmt.Printf("%-13s µs/delivery %s", name, spread(results[i], func(_ int, r result) float64 { return r.CPU }))
 		fmt.Printf("  of the first %s", spread(results[i], func(n int, r result) float64 { return r.CPU / results[0][n].CPU }))
 		fmt.Printf("  writes %s", spread(results[i], func(_ int, r result) float64 { return r.Writes }))
 		if *rate > 0 {

@@ -40,6 +40,7 @@ const topic = "t"
 // slowest client is.
 func serve(name string) error {
 	var s side
+	name, overTLS := strings.CutSuffix(name, "+tls")
 	switch kind, _, gzip := strings.Cut(name, "+gzip"); kind {
 	case "limit":
 		s = new(limit)
@@ -64,11 +65,15 @@ func serve(name string) error {
 	if err != nil {
 		return err
 	}
+	address := l.Addr().String()
+	if overTLS {
+		l = secure(l, name == "crowd")
+	}
 	go s.serve(l)
 	in, out := bufio.NewReader(os.Stdin), json.NewEncoder(os.Stdout)
 	runtime.GC()
 	resident, heap := residentBytes(), heapBytes()
-	out.Encode(l.Addr().String())
+	out.Encode(address)
 	in.ReadString('\n') // all are there
 	n := float64(*subscribers)
 	m := memory{Grown: (residentBytes() - resident) / n}
