@@ -14,6 +14,8 @@ import (
 type goroutines struct {
 	loop *loop
 
+	opening sync.Mutex // held by who connects: all at once would show how a server takes a rush, not what it serves
+
 	mu    sync.Mutex // guards conns
 	conns map[net.Conn]bool
 }
@@ -49,8 +51,10 @@ func (g *goroutines) drop() {
 
 // follow follows a stream for the life of one connection.
 func (g *goroutines) follow(ctx context.Context, s *stream) {
+	g.opening.Lock()
 	start := time.Now()
 	conn, err := g.loop.meter.dial(ctx)
+	g.opening.Unlock()
 	if err != nil {
 		if ctx.Err() == nil {
 			g.with(func() { s.fail(err) })
