@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"sync"
 
 	"github.com/klauspost/compress/flate"
@@ -110,33 +109,32 @@ func (m *gzipMember) appendEnd(b []byte) []byte {
 	return appendChunk(b, appendGzipTail([]byte(lastBlock), m.crc, m.size))
 }
 
-// deflaters are encoders that nobody uses. They keep nothing of what they have
-// compressed: half a megabyte each would be too much for every shard.
-var deflaters = sync.Pool{New: func() any {
-	d := new(deflater)
-	d.encoder, _ = flate.NewWriter(nil, deflateLevel) // the level is one that there is
-	return d
-}}
-
-// deflateLevel is the fastest that compresses updates of less than 100 bytes.
-const deflateLevel = 7
-
-type deflater struct {
-	packed  bytes.Buffer
-	encoder *flate.Writer
-}
-
 // appendDeflated appends content, which may refer to history, as a chunk of blocks
 // (RFC 1951, section 3.2.3) that a reader can read to their end.
 func appendDeflated(b, history, content []byte) []byte {
 	if len(content) == 0 {
 		return b
 	}
-	d := deflaters.Get().(*deflater)
-	defer deflaters.Put(d)
-	d.packed.Reset()
-	d.encoder.ResetDict(&d.packed, history)
-	d.encoder.Write(content) // the buffer beneath takes everything
-	d.encoder.Flush()
-	return appendChunk(b, d.packed.Bytes())
+	packed := acquireBuffer()
+	defer releaseBuffer(packed)
+	if len(history) == 0 { // three times as fast
+		flate.StatelessDeflate(packed, content, false, nil) // the buffer takes everything
+		return appendChunk(b, *packed)
+	}
+	w := deflaters.Get().(*flate.Writer)
+	defer deflaters.Put(w)
+	w.ResetDict(packed, history)
+	w.Write(content)
+	w.Flush()
+	return appendChunk(b, *packed)
 }
+
+// deflaters are encoders that nobody uses. They keep nothing of what they have
+// compressed: half a megabyte each would be too much for every shard.
+var deflaters = sync.Pool{New: func() any {
+	w, _ := flate.NewWriter(nil, deflateLevel) // the level is one that there is
+	return w
+}}
+
+// deflateLevel is the fastest that compresses updates of less than 100 bytes.
+const deflateLevel = 7
