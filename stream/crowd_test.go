@@ -288,7 +288,7 @@ func TestAStalledFollowerIsCutOffAndTheOthersMissNothing(t *testing.T) {
 		s := serve(t, network, func(s *site, req *fasthttp.RequestCtx) {
 			r := Response{Transport: SSE{}, Feed: feed, Log: s.log.detailed()}
 			if string(req.Path()) == "/stalled" {
-				r.WriteTimeout = 300 * time.Millisecond
+				r.WriteTimeout = time.Second // after six times as long the system would say that it has gone
 				r.Log = s.server.detailed()
 			}
 			r.Serve(req)
