@@ -35,8 +35,8 @@ func (c *tlsConn) take() (fd int, err error) {
 		return 0, net.ErrClosed
 	}
 	fd, err = duplicate(c.beneath.TCPConn)
-	c.beneath.Close()
-	c.beneath.TCPConn, c.beneath.taken = new(net.TCPConn), true
+	c.beneath.taken.Store(true)
+	c.beneath.Close() // but it still has its addresses
 	return fd, err
 }
 
@@ -70,13 +70,13 @@ func (c *tlsConn) collect(sealed []byte, do func()) []byte {
 
 // A tlsSocket is what TLS writes to: a TCP connection, until a crowd has taken it.
 type tlsSocket struct {
-	*net.TCPConn // one without a descriptor when it is taken
-	taken        bool
-	sealed       []byte // where to what TLS writes goes then
+	*net.TCPConn             // closed when it is taken
+	taken        atomic.Bool // by a crowd
+	sealed       []byte      // what TLS writes goes to its end then
 }
 
 func (s *tlsSocket) Write(b []byte) (int, error) {
-	if !s.taken {
+	if !s.taken.Load() {
 		return s.TCPConn.Write(b)
 	}
 	s.sealed = append(s.sealed, b...)
