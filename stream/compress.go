@@ -51,7 +51,7 @@ type encoder interface {
 // compression sets the headers of an answer that may be compressed with one of
 // offered, and returns which it is; nil means none.
 func (r Response) compression(req *fasthttp.RequestCtx, offered []coding) *coding {
-	if !r.Compress || len(offered) == 0 {
+	if len(offered) == 0 {
 		return nil
 	}
 	header := &req.Response.Header

@@ -120,6 +120,7 @@ func (p *Page) writeUnsent() {
 		p.bound()
 	}
 	if err := p.write(*b); err != nil {
+		p.torn = true
 		p.waiting += updates
 		p.fail(err)
 		return
@@ -388,7 +389,7 @@ func (p *Page) tick() {
 	p.mu.Lock()
 	defer p.unlock(nil)
 	u := &p.pulse
-	if p.err != nil {
+	if p.err != nil && !p.writing {
 		return
 	}
 	p.count()

@@ -18,6 +18,7 @@ type lateHead struct {
 	over  chan struct{}  // closed when the stream has ended
 	sent  int64          // bytes of the body; set when over is closed
 
+	begin   sync.Once
 	abandon sync.Once
 	out     io.Writer // nil before the first write
 }
@@ -60,7 +61,7 @@ func (l *lateHead) serve() {
 // goroutine at a time.
 func (l *lateHead) Write(b []byte) (int, error) {
 	if l.out == nil {
-		close(l.begun)
+		l.begin.Do(func() { close(l.begun) })
 		out, ok := <-l.to
 		if !ok {
 			return 0, io.ErrClosedPipe

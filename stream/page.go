@@ -115,6 +115,7 @@ type Page struct {
 	over      bool   // the page ends with its next write
 	sentID    uint64 // of the newest event that has one
 	bounded   bool   // boundUnsent has been called
+	torn      bool   // a write has failed, and may have left a part
 	pulse     pulse
 	pace      pace
 	stats     Stats

@@ -157,12 +157,21 @@ func (r Response) Serve(req *fasthttp.RequestCtx) {
 // no end, unless it is compressed once for many, of whom none has a head of its own.
 func (s *session) codings() []coding {
 	switch {
+	case !s.Compress:
+		return nil
 	case s.Feed.hub == nil || s.Wait > 0:
 		return codings
-	case s.canShare() && len(s.Transport.AppendOpen(nil)) == 0:
+	case s.canShare() && s.isHeadless():
 		return codings[:1] // gzip
 	}
 	return nil
+}
+
+// isHeadless reports whether the session's batches have no head of their own. A
+// transport that panics is dealt with when it is used.
+func (s *session) isHeadless() bool {
+	defer func() { recover() }()
+	return len(s.Transport.AppendOpen(nil)) == 0
 }
 
 // untilClose is the content length of a body that ends with its connection.
@@ -338,7 +347,7 @@ func (s *session) run(w io.Writer) *Page {
 
 // leave prepares the connection for what fasthttp writes behind page.
 func (s *session) leave(page *Page, timeout time.Duration) {
-	whole := page.err == ErrEnded || page.err == ErrExpired
+	whole := !page.torn && (page.err == ErrEnded || page.err == ErrExpired)
 	switch {
 	case s.conn == nil:
 	case whole:

@@ -362,3 +362,18 @@ func TestHeartbeatsLeaveAConnectionInOrder(t *testing.T) {
 		}
 	})
 }
+
+// A page that has come to its end, but for a write that takes too long, is cut off
+// as any other.
+func TestAWriteIsCutOffAfterThePagesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := open(Response{}, newStalled())
+		go o.Send(Remove("a")) // ends with the page
+		synctest.Wait()
+		o.expire()
+		o.end(nil)
+		if o.err != ErrExpired || !o.torn {
+			t.Errorf("%v, torn: %v", o.err, o.torn)
+		}
+	})
+}
