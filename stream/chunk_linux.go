@@ -42,12 +42,14 @@ type batch struct {
 // chunkRoom is room for the size of a chunk.
 const chunkRoom = 18
 
-// frame makes what encode appends the batch's content.
+// frame makes what encode appends the batch's content. If encode panics there is
+// still none.
 func (b *batch) frame(encode func(b []byte) []byte) {
-	if b.bytes == nil {
-		b.bytes = make([]byte, chunkRoom, 256)
+	room := b.bytes
+	if room == nil {
+		room = make([]byte, chunkRoom, 256)
 	}
-	b.bytes = append(encode(b.bytes[:chunkRoom]), "\r\n"...)
+	b.bytes = append(encode(room[:chunkRoom]), "\r\n"...)
 	b.body = chunkRoom
 	b.stats = Stats{Flushes: 1, Bytes: len(b.bytes) - chunkRoom - 2}
 	size := appendChunkSize(make([]byte, 0, chunkRoom), b.stats.Bytes)

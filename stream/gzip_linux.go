@@ -129,8 +129,8 @@ func appendDeflated(b, history, content []byte) []byte {
 	return appendChunk(b, *packed)
 }
 
-// deflaters are encoders that nobody uses. They keep nothing of what they have
-// compressed: half a megabyte each would be too much for every shard.
+// deflaters are encoders that nobody uses. Half a megabyte each would be too much for
+// every shard, so what one has compressed means nothing to the next.
 var deflaters = sync.Pool{New: func() any {
 	w, _ := flate.NewWriter(nil, deflateLevel) // the level is one that there is
 	return w

@@ -61,10 +61,13 @@ func (s *shard) detach(u *subscriber) {
 	}
 }
 
+// detachAll makes all go on from the log. What they have yet to get of a batch stays
+// as it is: nothing else is encoded into its bytes.
 func (s *shard) detachAll() {
 	for _, u := range s.behind {
 		s.detach(u)
 	}
+	s.newest = &batch{last: s.follower.place, end: s.newest.end}
 }
 
 // eachCurrent calls f for all who have got everything; f may move them.

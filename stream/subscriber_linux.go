@@ -83,8 +83,13 @@ func (u *subscriber) write(b *batch) bool {
 // writeWhole is write for a batch that is framed for this subscriber. The last
 // batch that it has begun is at.
 func (u *subscriber) writeWhole(b, at *batch) bool {
-	whole := u.chunk(b)
 	u.unsent = b.stats
+	if b.stats.Bytes == 0 { // a chunk of nothing would be the last
+		u.unsent.Flushes = 0
+		u.sent()
+		return true
+	}
+	whole := u.chunk(b)
 	if u.tls != nil {
 		return u.writeSealed(whole, at)
 	}
