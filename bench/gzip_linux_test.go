@@ -12,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"foreverframe/fallback"
 	"foreverframe/stream"
 	"foreverframe/templates"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/valyala/fasthttp"
 )
 
@@ -114,4 +116,45 @@ func (c *chunked) chunk(b *testing.B) []byte {
 	}
 	c.bytes += float64(size)
 	return content[:size]
+}
+
+// BenchmarkGzipFrames is what a compressed frame would take on the wire for an event
+// that leaves alone, of the demo's feeds: with all that can be shared compressed for
+// all, and behind the head of each batch, which has the response's nonce, in a block
+// of its own; beside compress/gzip as above. Nothing serves it.
+func BenchmarkGzipFrames(b *testing.B) {
+	const events, window, blockHead = 1000, 16 << 10, 5
+	for name, update := range demoFeeds {
+		b.Run(name, func(b *testing.B) {
+			frame := fallback.Frame{Script: stream.Script{Nonce: "AAAAAAAAAAAAAAAAAAAAAA"}}
+			head := frame.AppendOpen(nil)
+			room := bytes.Repeat([]byte{0xff}, len(head)) // where the heads are, which nothing may refer to
+			var one, all, history bytes.Buffer
+			alone := gzip.NewWriter(&one)
+			shared, _ := flate.NewWriter(nil, 7) // the level is one that there is
+			plain := 0
+			for b.Loop() {
+				random := rand.New(rand.NewPCG(1, 2))
+				for n := range events {
+					content := frame.AppendClose(frame.AppendEvent(nil, stream.Event{ID: 1<<50 + uint64(n), Update: update(random, n)}))
+					plain += len(head) + len(content)
+					alone.Write(append(bytes.Clone(head), content...))
+					alone.Flush()
+					past := history.Bytes()
+					shared.ResetDict(&all, past[max(0, len(past)-window):])
+					shared.Write(content)
+					shared.Flush()
+					all.Write(make([]byte, blockHead+len(head)))
+					history.Write(room)
+					history.Write(content)
+				}
+				history.Reset()
+			}
+			n := float64(events * b.N)
+			b.ReportMetric(float64(plain)/n, "plain-B/event")
+			b.ReportMetric(float64(one.Len())/n, "alone-B/event")
+			b.ReportMetric(float64(all.Len())/n, "shared-B/event")
+			b.ReportMetric(float64(all.Len())/float64(one.Len()), "shared/alone")
+		})
+	}
 }
