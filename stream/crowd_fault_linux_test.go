@@ -93,7 +93,8 @@ func TestATransportMayBeSilent(t *testing.T) {
 				if packed {
 					c.chunk()
 				}
-				hub.Publish("log", Remove("secret"))
+				id, _ := hub.Publish("log", Remove("secret"))
+				eventually(t, func() bool { return crowdsHaveRead(id) })
 				hub.Publish("log", Remove("a"))
 				if got := c.chunk(); got == "" || !packed && !strings.Contains(got, "data: a") {
 					t.Errorf("the next chunk is %q", got)
@@ -101,6 +102,20 @@ func TestATransportMayBeSilent(t *testing.T) {
 			})
 		})
 	}
+}
+
+// crowdsHaveRead reports whether what follows the event id is in another batch.
+func crowdsHaveRead(id uint64) bool {
+	crowds.Lock()
+	defer crowds.Unlock()
+	for _, shards := range crowds.shards {
+		for _, s := range shards {
+			if s.read.Load() < id {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 type badOpen struct{ SSE }
@@ -148,7 +163,7 @@ func TestAPanicOfASharedTransport(t *testing.T) {
 func TestATakenConnectionHasItsAddresses(t *testing.T) {
 	var hub Hub
 	feed := hub.Feed("log")
-	addresses := make(chan string, 1)
+	taken, addresses := make(chan bool), make(chan string, 1)
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -157,6 +172,7 @@ func TestATakenConnectionHasItsAddresses(t *testing.T) {
 		Handler: func(req *fasthttp.RequestCtx) { ServeFeed(req, feed) },
 		ConnState: func(c net.Conn, state fasthttp.ConnState) {
 			if state == fasthttp.StateHijacked {
+				<-taken
 				addresses <- fmt.Sprint(c.RemoteAddr(), c.LocalAddr())
 			}
 		},
@@ -168,7 +184,10 @@ func TestATakenConnectionHasItsAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	io.WriteString(encrypt(conn), "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	client := encrypt(conn)
+	io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	client.Read(make([]byte, 1))
+	close(taken)
 	if got, want := <-addresses, fmt.Sprint(conn.LocalAddr(), conn.RemoteAddr()); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
