@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -85,12 +84,7 @@ func TestEveryScenarioIsWholeOverEveryTransport(t *testing.T) {
 }
 
 func TestABrowserShowsEveryUpdate(t *testing.T) {
-	if _, err := exec.LookPath("chromium"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("chromium is not installed: make install")
-		}
-		t.Skip("chromium is not installed: make install")
-	}
+	browsertest.Require(t, "chromium")
 	r := Run{Entrants: entrants(t)[:1], Scenarios: []string{"browser"}, Browser: true, Duration: 200 * time.Millisecond, Rounds: 1}
 	report, err := r.Measure(t.Context())
 	if err != nil {

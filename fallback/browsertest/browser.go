@@ -62,9 +62,9 @@ type Browser struct {
 	engine engine
 }
 
-// Start starts the browser with the name, without any tab that counts. If it is
-// not installed, t is skipped or, in CI, fails.
-func Start(t testing.TB, name string) *Browser {
+// Require skips t or, in CI, fails it if the browser with the name is not
+// installed.
+func Require(t testing.TB, name string) {
 	t.Helper()
 	kind, ok := kinds[name]
 	if !ok {
@@ -75,7 +75,14 @@ func Start(t testing.TB, name string) *Browser {
 			missing(t, fmt.Sprintf("%s is not installed: apt-get install %s, or make install", command, kind.packages))
 		}
 	}
-	engine, err := kind.start()
+}
+
+// Start starts the browser with the name, without any tab that counts, if it is
+// installed: it calls Require.
+func Start(t testing.TB, name string) *Browser {
+	t.Helper()
+	Require(t, name)
+	engine, err := kinds[name].start()
 	if err != nil {
 		t.Fatalf("%s does not start: %v", name, err)
 	}
