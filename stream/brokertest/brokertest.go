@@ -50,9 +50,10 @@ const patience = time.Minute
 
 func entry(n any) stream.Update { return stream.Append("log", stream.Text(fmt.Sprint(n))) }
 
-// read returns the first n events of topics after an id, and the error that ends
-// them.
-func read(t *testing.T, hub *stream.Hub, n int, after uint64, topics ...string) (all []stream.Event, err error) {
+// Read returns the first n events of topics after an id, and the error that ends
+// them. It waits for them, for a minute, and then fails t. Several goroutines may
+// call it at once.
+func Read(t *testing.T, hub *stream.Hub, n int, after uint64, topics ...string) (all []stream.Event, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -121,7 +122,7 @@ func allSeeTheSame(t *testing.T, another func() *stream.Hub) {
 							n += publishers / 2 * each
 						}
 					}
-					got, err := read(t, hub, n, 0, topics...)
+					got, err := Read(t, hub, n, 0, topics...)
 					if err != nil {
 						t.Errorf("%q: %v", topics, err)
 					}
@@ -160,14 +161,14 @@ func aPlaceIsGoodEverywhere(t *testing.T, another func() *stream.Hub) {
 		all = append(all, publish(t, first, string(rune('a'+n%3)), entry(n)))
 	}
 	for i := range len(all) - 1 {
-		got, err := read(t, second, len(all)-i-1, all[i].ID, "a", "b", "c")
+		got, err := Read(t, second, len(all)-i-1, all[i].ID, "a", "b", "c")
 		if err != nil {
 			t.Fatal(err)
 		}
 		check(t, fmt.Sprint("after ", i), got, all[i+1:])
 	}
 	e := publish(t, first, "a", entry("new"))
-	got, err := read(t, another(), 1, all[len(all)-1].ID, "a")
+	got, err := Read(t, another(), 1, all[len(all)-1].ID, "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,15 +183,15 @@ func whatIsForgottenIsAGap(t *testing.T, another func() *stream.Hub) {
 		all = append(all, publish(t, first, "x", entry(n)))
 	}
 	for _, hub := range []*stream.Hub{first, second, another()} {
-		got, err := read(t, hub, Keep, 0, "x")
+		got, err := Read(t, hub, Keep, 0, "x")
 		if err != nil {
 			t.Fatal(err)
 		}
 		check(t, "what is kept", got, all[10:])
-		if got, err := read(t, hub, 1, all[2].ID, "x"); !errors.Is(err, stream.ErrGap) {
+		if got, err := Read(t, hub, 1, all[2].ID, "x"); !errors.Is(err, stream.ErrGap) {
 			t.Errorf("a forgotten place gives %d events, %v", len(got), err)
 		}
-		if got, err := read(t, hub, Keep, all[9].ID, "x"); err != nil || len(got) != Keep {
+		if got, err := Read(t, hub, Keep, all[9].ID, "x"); err != nil || len(got) != Keep {
 			t.Errorf("the newest forgotten place gives %d events, %v", len(got), err)
 		}
 	}
@@ -203,7 +204,7 @@ func whatIsYetToComeIsAGap(t *testing.T, another func() *stream.Hub) {
 	publish(t, first, "y", entry(1))
 	for _, place := range []uint64{e.ID + 1000, e.ID + 1e12, 1<<63 - 1, 1, e.ID - 1e12} {
 		for _, topics := range [][]string{{"x"}, {"x", "y"}} {
-			if got, err := read(t, second, 1, place, topics...); !errors.Is(err, stream.ErrGap) {
+			if got, err := Read(t, second, 1, place, topics...); !errors.Is(err, stream.ErrGap) {
 				t.Errorf("%q after %d: %v, %v", topics, place, got, err)
 			}
 		}
@@ -257,7 +258,7 @@ func aKeyPublishesOnce(t *testing.T, another func() *stream.Hub) {
 		}
 		post(second, topic, "", line("end"))
 		n := strings.Count(body, "\n") + 1
-		got, err := read(t, second, n, 0, topic)
+		got, err := Read(t, second, n, 0, topic)
 		if err != nil || len(got) != n || got[n-1].HTML != "end" {
 			t.Errorf("the topic has %v, %v", got, err)
 		}
@@ -284,7 +285,7 @@ func aBatchIsOne(t *testing.T, another func() *stream.Hub) {
 			}
 		})
 	}
-	got, err := read(t, hubs[1], publishers*batches*size, 0, "x")
+	got, err := Read(t, hubs[1], publishers*batches*size, 0, "x")
 	publishing.Wait()
 	if err != nil || len(got) != publishers*batches*size {
 		t.Fatal(len(got), err)
@@ -301,7 +302,7 @@ func aBatchIsOne(t *testing.T, another func() *stream.Hub) {
 		t.Errorf("a batch that is too large gets %v", err)
 	}
 	e := publish(t, hubs[0], "x", entry("last"))
-	if after, err := read(t, hubs[1], 1, got[len(got)-1].ID, "x"); err != nil || !slices.Equal(after, []stream.Event{e}) {
+	if after, err := Read(t, hubs[1], 1, got[len(got)-1].ID, "x"); err != nil || !slices.Equal(after, []stream.Event{e}) {
 		t.Errorf("after it comes %v, %v", after, err)
 	}
 }
@@ -313,7 +314,7 @@ func anEndIsSeenByAll(t *testing.T, another func() *stream.Hub) {
 	var reading sync.WaitGroup
 	for _, hub := range []*stream.Hub{first, second} {
 		reading.Go(func() {
-			got, err := read(t, hub, 10, 0, "x")
+			got, err := Read(t, hub, 10, 0, "x")
 			if err != nil {
 				t.Error(err)
 			}
@@ -349,7 +350,7 @@ func aFeedMissesNothing(t *testing.T, another func() *stream.Hub) {
 			t.Fatal(err)
 		}
 		want := []stream.Event{publish(t, first, "y", entry("new")), publish(t, first, "x", entry("new"))}
-		got, err := read(t, second, 2, feed.After, "x", "y")
+		got, err := Read(t, second, 2, feed.After, "x", "y")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +366,7 @@ func aSilentTopicHoldsNobodyUp(t *testing.T, another func() *stream.Hub) {
 	place := second.Feed("busy", "never", "once").After
 	for n := range 20 {
 		e := publish(t, first, "busy", entry(n))
-		got, err := read(t, second, 1, place, "busy", "never", "once")
+		got, err := Read(t, second, 1, place, "busy", "never", "once")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -388,7 +389,7 @@ func everyNameIsATopic(t *testing.T, another func() *stream.Hub) {
 		if !second.Has(name) {
 			t.Errorf("%q is not there", name)
 		}
-		got, err := read(t, second, 1, 0, name)
+		got, err := Read(t, second, 1, 0, name)
 		if err != nil {
 			t.Fatal(err)
 		}

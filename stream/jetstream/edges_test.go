@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"foreverframe/stream"
+	"foreverframe/stream/brokertest"
 	"foreverframe/stream/jetstream/natstest"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -44,22 +45,6 @@ func publish(t *testing.T, hub *stream.Hub, topic string, n any) uint64 {
 	return id
 }
 
-// read returns the first n events of topics after an id.
-func read(t *testing.T, hub *stream.Hub, n int, after uint64, topics ...string) (all []stream.Event, err error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for events, err := range hub.Subscribe(ctx, after, topics...) {
-		if err != nil {
-			return all, err
-		}
-		if all = append(all, events...); len(all) >= n {
-			return all, nil
-		}
-	}
-	return all, ctx.Err()
-}
-
 // Edge 1: consumers are bounded, and there are none. Topics that nobody follows
 // cost a process nothing.
 func TestThousandsOfTopics(t *testing.T) {
@@ -73,7 +58,7 @@ func TestThousandsOfTopics(t *testing.T) {
 	}
 	other := run(t, connect(t, config), 0)
 	each(followed, func(n int) {
-		if got, err := read(t, other, 1, 0, fmt.Sprint("t", n)); err != nil || len(got) != 1 || got[0].HTML != fmt.Sprint(n) {
+		if got, err := brokertest.Read(t, other, 1, 0, fmt.Sprint("t", n)); err != nil || len(got) != 1 || got[0].HTML != fmt.Sprint(n) {
 			t.Errorf("topic %d has %v, %v", n, got, err)
 		}
 	})
@@ -168,9 +153,9 @@ func TestAStreamMadeAnewIsAGap(t *testing.T) {
 	gone := make(chan error, 3)
 	for _, h := range []*stream.Hub{hub, other} {
 		h.Feed("x", "y")
-		go func() { _, err := read(t, h, 1, last, "x"); gone <- err }()
+		go func() { _, err := brokertest.Read(t, h, 1, last, "x"); gone <- err }()
 	}
-	go func() { _, err := read(t, other, 1, last, "x", "y"); gone <- err }()
+	go func() { _, err := brokertest.Read(t, other, 1, last, "x", "y"); gone <- err }()
 	if err := b.js.DeleteStream(t.Context(), defaultName); err != nil {
 		t.Fatal(err)
 	}
@@ -184,10 +169,10 @@ func TestAStreamMadeAnewIsAGap(t *testing.T) {
 		t.Errorf("the new id %d is not greater than %d", id, last)
 	}
 	for _, h := range []*stream.Hub{hub, other, run(t, connect(t, config), 0)} {
-		if _, err := read(t, h, 1, last, "x"); !errors.Is(err, stream.ErrGap) {
+		if _, err := brokertest.Read(t, h, 1, last, "x"); !errors.Is(err, stream.ErrGap) {
 			t.Errorf("an old place gives %v", err)
 		}
-		if got, err := read(t, h, 1, 0, "x"); err != nil || len(got) != 1 || got[0].ID != id {
+		if got, err := brokertest.Read(t, h, 1, 0, "x"); err != nil || len(got) != 1 || got[0].ID != id {
 			t.Errorf("there is %v, %v", got, err)
 		}
 	}
@@ -206,15 +191,15 @@ func TestAFullStreamForgets(t *testing.T) {
 	}
 	other := run(t, connect(t, config), 0)
 	for _, topic := range []string{"quiet", "busy"} {
-		if got, err := read(t, other, 1, old, topic); !errors.Is(err, stream.ErrGap) {
+		if got, err := brokertest.Read(t, other, 1, old, topic); !errors.Is(err, stream.ErrGap) {
 			t.Errorf("%s after a forgotten event: %v, %v", topic, got, err)
 		}
 	}
 	id := publish(t, other, "quiet", 2)
-	if got, err := read(t, hub, 1, old, "quiet"); err != nil || len(got) != 1 || got[0].ID != id {
+	if got, err := brokertest.Read(t, hub, 1, old, "quiet"); err != nil || len(got) != 1 || got[0].ID != id {
 		t.Errorf("who was there all the time gets %v, %v", got, err)
 	}
-	if got, err := read(t, other, 90, 0, "busy"); err != nil || got[len(got)-1].HTML != "299" {
+	if got, err := brokertest.Read(t, other, 90, 0, "busy"); err != nil || got[len(got)-1].HTML != "299" {
 		t.Errorf("what is left: %d events, %v", len(got), err)
 	}
 }
@@ -239,7 +224,7 @@ func TestNothingIsSentLater(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	publish(t, hub, "x", "end")
-	got, err := read(t, hub, 101, 0, "x")
+	got, err := brokertest.Read(t, hub, 101, 0, "x")
 	if err != nil || len(got) != 101 || got[99].HTML != "99" || got[100].HTML != "end" {
 		t.Errorf("there are %d events, %v", len(got), err)
 	}
@@ -288,7 +273,7 @@ func TestWhatIsTooLargeIsRefused(t *testing.T) {
 		}
 	}
 	publish(t, hub, "x", "end")
-	if got, err := read(t, hub, 2, 0, "x"); err != nil || len(got) != 2 || b.conn.Stats().Reconnects != 0 {
+	if got, err := brokertest.Read(t, hub, 2, 0, "x"); err != nil || len(got) != 2 || b.conn.Stats().Reconnects != 0 {
 		t.Errorf("there are %d events, %v", len(got), err)
 	}
 }
@@ -325,7 +310,7 @@ func TestForeignMessagesAreLeftOut(t *testing.T) {
 	}
 	want = append(want, publish(t, hub, "x", 2))
 	for _, h := range []*stream.Hub{hub, run(t, connect(t, config), 0)} {
-		got, err := read(t, h, 2, 0, "x")
+		got, err := brokertest.Read(t, h, 2, 0, "x")
 		if err != nil || len(got) != 2 || got[0].ID != want[0] || got[1].ID != want[1] {
 			t.Errorf("there is %v, %v", got, err)
 		}
@@ -348,7 +333,7 @@ func TestAnEmptyStreamSaysHowFarItGoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := publish(t, hub, "x", n)
-		if got, err := read(t, hub, 1, place, "x", "y"); err != nil || got[0].ID != id {
+		if got, err := brokertest.Read(t, hub, 1, place, "x", "y"); err != nil || got[0].ID != id {
 			t.Fatalf("there is %v, %v", got, err)
 		}
 		place = id
@@ -377,7 +362,7 @@ func TestTLSAndAToken(t *testing.T) {
 	config.CA, config.Cert, config.Key = cert, cert, key
 	hub := run(t, connect(t, config), 0)
 	id := publish(t, hub, "x", 1)
-	if got, err := read(t, hub, 1, 0, "x"); err != nil || got[0].ID != id {
+	if got, err := brokertest.Read(t, hub, 1, 0, "x"); err != nil || got[0].ID != id {
 		t.Errorf("there is %v, %v", got, err)
 	}
 }
@@ -429,7 +414,7 @@ func TestAUserNeedsLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	want = append(want, ids...)
-	got, err := read(t, other, 3, place, "x", "y")
+	got, err := brokertest.Read(t, other, 3, place, "x", "y")
 	if err != nil || len(got) != 3 {
 		t.Fatalf("there is %v, %v", got, err)
 	}
@@ -457,7 +442,7 @@ func TestATopicBeginsAnewAfterItsEnd(t *testing.T) {
 	}
 	id := publish(t, other, "x", 3)
 	for _, h := range []*stream.Hub{hub, other, run(t, connect(t, config), 0)} {
-		got, err := read(t, h, 2, 0, "x")
+		got, err := brokertest.Read(t, h, 2, 0, "x")
 		if err != nil || len(got) != 2 || got[1].ID != id || h.Feed("x").Ended() {
 			t.Errorf("there is %v, %v", got, err)
 		}
