@@ -60,8 +60,7 @@ func causeName(err error) string {
 }
 
 // ended counts and logs the end of page, which is closed, and what its transport
-// has panicked with. The last of it may not
-// have left, whatever cause it had.
+// has panicked with. The last of it may not have left, whatever cause it had.
 func (s *session) ended(page *Page, cause string) {
 	page.mu.Lock()
 	defer page.mu.Unlock()

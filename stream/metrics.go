@@ -32,7 +32,7 @@ type transportMetrics struct {
 	open    *metrics.Gauge   // streams that are open now
 	served  *metrics.Counter // streams that have begun
 	updates *metrics.Counter // updates that have left, rows of templates too
-	bytes   *metrics.Counter // bytes that have left, without the framing of HTTP
+	bytes   *metrics.Counter // bytes that have left, as they are before compression and without the framing of HTTP
 	flushes *metrics.Counter // writes that have succeeded
 
 	// ended is the number of streams that have ended, by the label cause.

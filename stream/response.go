@@ -57,8 +57,8 @@ type Response struct {
 	// Compress lets the body be compressed for a client that accepts it: with gzip,
 	// br (Brotli) or zstd, whichever has the highest quality in its
 	// Accept-Encoding, gzip among equals (RFC 9110, section 12.5.3). Every write is
-	// complete for its reader. Gzip takes 2 KB while a page is open, the others
-	// half a megabyte for hardly a byte less. A feed is compressed only where that
+	// complete for its reader. Gzip takes 2 KB while a page is open, the others up
+	// to half a megabyte, and make it no smaller. A feed is compressed only where that
 	// is done once for all of its followers, with gzip and by the transport SSE;
 	// package documentation says where. A stream that shows a secret beside what a
 	// stranger has chosen gives the secret's text away by its length.
