@@ -76,6 +76,7 @@ type clients struct {
 	at        int      // how many have no more
 	latencies []float64
 	reloads   int
+	buffer    []byte    // what is read
 	texts     chan text // what comes, if it is compressed; nil if it is not
 }
 
@@ -84,7 +85,7 @@ func connect(address string, n int, packed, overTLS bool) (*clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &clients{epoll: epoll, overTLS: overTLS}
+	c := &clients{epoll: epoll, overTLS: overTLS, buffer: make([]byte, 256<<10)}
 	request := "GET /feed HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 	if packed {
 		c.texts = make(chan text, 1024)
@@ -140,48 +141,71 @@ func (c *clients) read(r run, server io.Writer) error {
 	if *transport == "frame" {
 		marker = []byte(`"message",`)
 	}
-	var events [256]syscall.EpollEvent
-	buffer := make([]byte, 256<<10)
-	told := 0
-	tell := func() {
+	some := c.readSockets
+	if c.texts != nil {
+		some = c.readTexts
+	}
+	for told := 0; c.least < r.Events; {
+		if err := some(marker, r.Rate > 0); err != nil {
+			return err
+		}
 		if c.least >= told+max(1, r.Window/8) || c.least >= r.Events {
 			told = c.least
 			fmt.Fprintln(server, told)
 		}
 	}
-	for c.least < r.Events {
-		if c.texts != nil {
-			select {
-			case t := <-c.texts:
-				c.take(t.of, t.bytes, marker, r.Rate > 0)
-				tell()
-			case <-time.After(20 * time.Second):
-				return fmt.Errorf("nothing comes: the slowest has %d events", c.least)
-			}
-			continue
+	return nil
+}
+
+// patience is how long a client waits for the next event.
+const patience = 20 * time.Second
+
+func (c *clients) errSilence() error {
+	return fmt.Errorf("nothing comes: the slowest has %d events", c.least)
+}
+
+// readSockets waits until there is something to read, and reads it.
+func (c *clients) readSockets(marker []byte, timed bool) error {
+	var events [256]syscall.EpollEvent
+	n, err := syscall.EpollWait(c.epoll, events[:], int(patience.Milliseconds()))
+	if n == 0 {
+		return c.errSilence()
+	}
+	if err != nil {
+		return nil
+	}
+	for _, e := range events[:n] {
+		if err := c.readSocket(int(e.Fd), marker, timed); err != nil {
+			return err
 		}
-		n, err := syscall.EpollWait(c.epoll, events[:], 20_000)
-		if n == 0 {
-			return fmt.Errorf("nothing comes: the slowest has %d events", c.least)
-		}
-		if err != nil {
-			continue
-		}
-		for _, e := range events[:n] {
-			for more := true; more; more = c.overTLS { // TLS may have more than the system says
-				got, err := c.sockets[e.Fd].Read(buffer)
-				if errors.Is(err, syscall.EAGAIN) {
-					break
-				}
-				if got <= 0 {
-					return fmt.Errorf("a stream ends: %v", err)
-				}
-				c.take(int(e.Fd), buffer[:got], marker, r.Rate > 0)
-			}
-		}
-		tell()
 	}
 	return nil
+}
+
+// readSocket reads what there is of a subscriber.
+func (c *clients) readSocket(i int, marker []byte, timed bool) error {
+	for more := true; more; more = c.overTLS { // TLS may have more than the system says
+		got, err := c.sockets[i].Read(c.buffer)
+		if errors.Is(err, syscall.EAGAIN) {
+			return nil
+		}
+		if got <= 0 {
+			return fmt.Errorf("a stream ends: %v", err)
+		}
+		c.take(i, c.buffer[:got], marker, timed)
+	}
+	return nil
+}
+
+// readTexts waits for the next text that has been compressed.
+func (c *clients) readTexts(marker []byte, timed bool) error {
+	select {
+	case t := <-c.texts:
+		c.take(t.of, t.bytes, marker, timed)
+		return nil
+	case <-time.After(patience):
+		return c.errSilence()
+	}
 }
 
 // A text is what a subscriber has read.
@@ -202,16 +226,12 @@ func (c *clients) inflate(i, fd int, begun []byte) error {
 		return err
 	}
 	buffer := make([]byte, 4096)
-	var rest []byte
 	for {
 		n, err := zip.Read(buffer)
 		if err != nil {
 			return err
 		}
-		rest = append(rest, buffer[:n]...)
-		whole := bytes.LastIndex(rest, []byte("\n\n")) + 1
-		c.texts <- text{i, bytes.Clone(rest[:whole])}
-		rest = rest[whole:]
+		c.texts <- text{i, bytes.Clone(buffer[:n])}
 	}
 }
 
