@@ -215,7 +215,7 @@ func (s *Site) feed(req *fasthttp.RequestCtx) {
 			return
 		}
 	}
-	// what takes a token to be read may be a secret, whose size would tell of it
+	// what it takes a token to read may be a secret, and its size would tell of it
 	fallback.Serve(req, stream.Response{Feed: s.Hub.Feed(topics...), Compress: s.Tokens == nil})
 }
 

@@ -15,7 +15,7 @@ import (
 // A window is what has been shared last. The zero value is empty.
 type window struct {
 	history []byte // what may be referred to is at its end
-	end     uint64 // how many bytes have been shared
+	end     uint64 // the place behind what has been shared, in bytes; 0 before the first
 	outside int    // how many subscribers have not got all of what the last batch refers to
 }
 
